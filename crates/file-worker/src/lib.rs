@@ -1,1 +1,65 @@
-//! (being built)
+//! The locked child's side: what a file is, what is inside it, and which of that is dangerous.
+//!
+//! [`look`] is a pure function of bytes: no file, no socket, no clock but a time budget. It unpacks one file, looks into
+//! everything found, states facts whose meaning stands in `rules/files/`, and returns one bounded [`Report`]. It knows
+//! nothing of tokio, sockets, the spool or configuration files; `guarita_sandbox` starts it in a locked process.
+//!
+//! Where to look: [`kind`] says what a file is, [`walk`] goes through it and holds every limit, [`archives`] unpacks,
+//! [`formats`] judges single formats. A new check is one function, a line in a list, and a rule file.
+
+pub mod archives;
+pub mod formats;
+pub mod kind;
+pub mod walk;
+
+use guarita_message::Inspection;
+use guarita_rules::{RuleError, RuleSet};
+use serde::{Deserialize, Serialize};
+use walk::{Context, Inspector, Limits};
+
+/// What is said of a file besides its bytes. None of it is to be trusted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Job {
+    pub name: String,
+    pub declared_type: String,
+    /// Words of the message that may open an encrypted archive.
+    pub passwords: Vec<String>,
+}
+
+/// What every look needs; made once, before the worker locks itself in.
+pub struct Kit {
+    pub rules: RuleSet,
+    pub compiled: formats::Compiled,
+    pub limits: Limits,
+}
+
+impl Kit {
+    pub fn new(rules: RuleSet, limits: Limits) -> Result<Kit, RuleError> {
+        let compiled = formats::Compiled::new(&rules)?;
+        Ok(Kit { rules, compiled, limits })
+    }
+}
+
+/// What was seen: findings and gaps with empty `place` (the gateway knows it), and one [`guarita_message::FileReport`].
+pub type Report = Inspection;
+
+/// Every list of inspectors, in the order they run.
+const LISTS: &[&[Inspector]] = &[archives::INSPECTORS, formats::INSPECTORS];
+
+/// Looks at one file.
+pub fn look(input: &[u8], job: &Job, kit: &Kit) -> Report {
+    let mut context = Context::new(job, kit, LISTS, input.len() as u64);
+    let kind = context.walk(&job.name, &job.declared_type, input);
+    let seen = context.finish(kind);
+    let file = guarita_message::FileReport {
+        place: String::new(),
+        name: job.name.clone(),
+        true_type: seen.kind.mime().to_owned(),
+        declared_type: job.declared_type.clone(),
+        bytes: input.len() as u64,
+        sha256: None,
+        scanned_by: vec![format!("guarita rules {}", kit.rules.version)],
+    };
+    Report { findings: seen.findings, gaps: seen.gaps, files: vec![file], found: seen.found, score: 0.0 }
+}
