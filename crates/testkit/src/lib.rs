@@ -1,1 +1,12 @@
-//! (being built)
+//! Stand-ins for the outside world: Meta's Graph and webhooks, and a backend. Real servers on real sockets.
+//!
+//! A development dependency of the tests, and what `guarita demo` and `guarita simulate` run; the gateway proper never
+//! uses it.
+
+mod backend;
+mod http;
+mod meta;
+pub mod payload;
+
+pub use backend::{Received, SampleBackend};
+pub use meta::{Media, MetaStandIn, Sent};

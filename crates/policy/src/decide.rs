@@ -1,0 +1,233 @@
+//! The decision itself.
+
+use crate::{
+    defang::{defang, redact},
+    table::{Does, Line, OnDeadline, OnFinding, OnGap, Policy},
+};
+use guarita_message::{
+    Action, Because, Decision, Finding, Gap, Inspection, Message, Part, PartBody, Subject, TextEdit,
+};
+use std::fmt::Write as _;
+
+/// What decides besides the message itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances {
+    /// `policy.scan_deadline_seconds` after receipt: nothing is held any longer.
+    pub deadline_passed: bool,
+}
+
+/// Decides what happens to `message`. The same arguments give the same decision.
+///
+/// Whatever no line speaks of is treated with caution: a finding is annotated, a gap in a file withholds the file.
+pub fn decide(message: &Message, inspection: &Inspection, policy: &Policy, now: Circumstances) -> Decision {
+    let mut decision = Decision {
+        verdict: inspection.verdict(),
+        action: Action::Pass,
+        edits: Vec::new(),
+        withheld: Vec::new(),
+        not_served: Vec::new(),
+        quarantine: false,
+        hold: false,
+        because: Vec::new(),
+    };
+    for finding in inspection.findings.iter().filter(|finding| !finding.shadow) {
+        let line = policy.lines.iter().find(|line| {
+            line.finding.as_ref().is_some_and(|on| finding_fits(on, finding)) && message_fits(line, message)
+        });
+        let does = line.map_or(&[Does::Annotate][..], |line| line.action.as_slice());
+        let name = line.map_or("(no line: annotate)", |line| line.name.as_str());
+        decision.quarantine |= line.is_some_and(|line| line.quarantine);
+        for does in does {
+            apply_to_finding(&mut decision, message, finding, *does, name);
+        }
+    }
+    for gap in &inspection.gaps {
+        let line = policy.lines.iter().find(|line| {
+            line.gap.as_ref().is_some_and(|on| gap_fits(on, gap, inspection)) && message_fits(line, message)
+        });
+        let does = line.map_or(&[Does::Withhold][..], |line| line.action.as_slice());
+        let name = line.map_or("(no line: withhold)", |line| line.name.as_str());
+        decision.quarantine |= line.is_some_and(|line| line.quarantine);
+        for does in does {
+            apply_to_gap(&mut decision, message, gap, *does, name, policy.on_deadline, now);
+        }
+    }
+    // What is withheld anyway gains nothing from waiting.
+    if decision.hold && held_places(inspection, policy, message).all(|place| decision.withheld.contains(&place)) {
+        decision.hold = false;
+    }
+    tidy_edits(&mut decision.edits);
+    decision.withheld.sort();
+    decision.withheld.dedup();
+    decision.not_served.sort();
+    decision.not_served.dedup();
+    decision
+}
+
+/// Whether the message object gets its `guarita` member: always, but for what passes by an explicit policy line alone.
+pub fn is_annotated(decision: &Decision) -> bool {
+    decision.because.is_empty() || decision.action > Action::Pass
+}
+
+/// One line a reason, for people.
+pub fn explain(decision: &Decision) -> String {
+    let mut text = format!("verdict {}, action {}", decision.verdict, decision.action);
+    if decision.hold {
+        text.push_str(", held: looking again until the scan deadline");
+    }
+    for because in &decision.because {
+        let _ = write!(text, "\n  {} {}: line `{}` for {}", because.action, because.place, because.line, because.cause);
+    }
+    text
+}
+
+fn message_fits(line: &Line, message: &Message) -> bool {
+    line.account.fits_glob(&message.account)
+        && (line.sender.as_slice().is_empty() || message.senders.iter().any(|name| line.sender.fits_glob(name)))
+}
+
+fn finding_fits(on: &OnFinding, finding: &Finding) -> bool {
+    on.subject.fits(&finding.subject)
+        && on.category.fits(&finding.category)
+        && on.severity.fits(&finding.severity)
+        && on.rule.fits_glob(&finding.rule)
+        && on.place.fits_glob(&finding.place)
+}
+
+fn gap_fits(on: &OnGap, gap: &Gap, inspection: &Inspection) -> bool {
+    let wanted = on.scanned_by.as_slice();
+    let looked = || {
+        inspection
+            .files
+            .iter()
+            .filter(|file| file.place == gap.place)
+            .flat_map(|file| &file.scanned_by)
+            .any(|by| wanted.iter().any(|name| by.starts_with(name.as_str())))
+    };
+    on.reason.fits(&gap.reason)
+        && on.class.fits(&gap.class)
+        && on.scanner.fits_glob(&gap.scanner)
+        && on.place.fits_glob(&gap.place)
+        && (wanted.is_empty() || looked())
+}
+
+fn apply_to_finding(decision: &mut Decision, message: &Message, finding: &Finding, does: Does, line: &str) {
+    let action = match does {
+        Does::Pass => Action::Pass,
+        Does::Annotate | Does::Hold | Does::NotServe => Action::Annotate,
+        Does::Defang => match edit(message, finding, Action::Defang) {
+            Some(edit) => {
+                decision.edits.push(edit);
+                Action::Defang
+            }
+            None => Action::Annotate, // a link inside a file: there is no text of the message to change
+        },
+        Does::Redact => match edit(message, finding, Action::Redact) {
+            Some(edit) => {
+                decision.edits.push(edit);
+                Action::Redact
+            }
+            None => Action::Annotate,
+        },
+        Does::Withhold => {
+            decision.withheld.push(finding.place.clone());
+            Action::Withhold
+        }
+    };
+    because(decision, line, &finding.rule, &finding.place, action);
+}
+
+fn apply_to_gap(
+    decision: &mut Decision,
+    message: &Message,
+    gap: &Gap,
+    does: Does,
+    line: &str,
+    on_deadline: OnDeadline,
+    now: Circumstances,
+) {
+    let is_file = message.parts.iter().any(|part| part.place == gap.place && matches!(part.body, PartBody::File(_)));
+    let action = match does {
+        Does::Pass => Action::Pass,
+        Does::Annotate | Does::Defang | Does::Redact => Action::Annotate,
+        Does::NotServe => {
+            decision.not_served.push(gap.place.clone());
+            Action::Annotate
+        }
+        Does::Hold if !now.deadline_passed => {
+            decision.hold = true;
+            Action::Annotate
+        }
+        Does::Hold if on_deadline == OnDeadline::Pass => Action::Annotate,
+        Does::Hold | Does::Withhold => {
+            if is_file {
+                decision.withheld.push(gap.place.clone());
+                Action::Withhold
+            } else {
+                Action::Annotate
+            }
+        }
+    };
+    because(decision, line, &format!("gap:{}", gap.reason), &gap.place, action);
+}
+
+fn because(decision: &mut Decision, line: &str, cause: &str, place: &str, action: Action) {
+    decision.action = decision.action.max(action);
+    let reason = Because { line: line.to_owned(), cause: cause.to_owned(), place: place.to_owned(), action };
+    if !decision.because.contains(&reason) {
+        decision.because.push(reason);
+    }
+}
+
+fn held_places<'a>(
+    inspection: &'a Inspection,
+    policy: &'a Policy,
+    message: &'a Message,
+) -> impl Iterator<Item = String> + 'a {
+    inspection.gaps.iter().filter_map(move |gap| {
+        let line = policy.lines.iter().find(|line| {
+            line.gap.as_ref().is_some_and(|on| gap_fits(on, gap, inspection)) && message_fits(line, message)
+        })?;
+        line.action.as_slice().contains(&Does::Hold).then(|| gap.place.clone())
+    })
+}
+
+/// The change of the message's own text that a finding asks for, if it lies in one.
+fn edit(message: &Message, finding: &Finding, action: Action) -> Option<TextEdit> {
+    if !finding.inside.is_empty() || finding.subject == Subject::File {
+        return None;
+    }
+    let part =
+        message.parts.iter().find(|part| part.place == finding.place && !matches!(part.body, PartBody::File(_)))?;
+    let text = text_of(part)?;
+    let (start, end) = finding.span.unwrap_or((0, text.len()));
+    let seen = text.get(start..end)?;
+    let replacement = match action {
+        Action::Defang => defang(seen),
+        _ => redact(finding.category, seen),
+    };
+    Some(TextEdit { pointer: part.pointer.clone(), start, end, replacement, action })
+}
+
+fn text_of(part: &Part) -> Option<&str> {
+    match &part.body {
+        PartBody::Text { text, .. } => Some(text),
+        PartBody::Link { url } => Some(url),
+        PartBody::File(_) => None,
+    }
+}
+
+/// Sorts, and lets one edit stand where several overlap: redacting before defanging, then the longer one.
+fn tidy_edits(edits: &mut Vec<TextEdit>) {
+    edits.sort_by(|a, b| {
+        (b.action, b.end - b.start, &a.pointer, a.start).cmp(&(a.action, a.end - a.start, &b.pointer, b.start))
+    });
+    let mut kept: Vec<TextEdit> = Vec::new();
+    for edit in edits.drain(..) {
+        if !kept.iter().any(|k| k.pointer == edit.pointer && k.start < edit.end && edit.start < k.end) {
+            kept.push(edit);
+        }
+    }
+    kept.sort_by(|a, b| (&a.pointer, a.start).cmp(&(&b.pointer, b.start)));
+    *edits = kept;
+}

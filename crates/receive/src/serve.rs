@@ -1,0 +1,92 @@
+//! Accepting connections, with their bounds.
+
+use crate::Door;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Serves until `shutdown` ends; then answers what is in flight and returns.
+pub async fn serve(
+    listener: TcpListener,
+    door: Arc<Door>,
+    tls: Option<TlsAcceptor>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let connections = Arc::new(Semaphore::new(door.config.connections_max));
+    let (stop, stopped) = watch::channel(false);
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: the connections that are there must end first.
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = connections.clone().try_acquire_owned() else {
+            metrics::counter!("guarita_received_total", "outcome" => "connections").increment(1);
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let (door, tls, stopped) = (door.clone(), tls.clone(), stopped.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => connection(stream, door, stopped).await,
+                Some(acceptor) => {
+                    let limit = Duration::from_secs(door.config.header_seconds_max);
+                    if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                        connection(stream, door, stopped).await;
+                    } else {
+                        metrics::counter!("guarita_received_total", "outcome" => "tls").increment(1);
+                    }
+                }
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _ = stop.send(true);
+    // Every connection holds a permit; all of them back means that all are done.
+    let all = u32::try_from(door.config.connections_max).unwrap_or(u32::MAX);
+    let longest = Duration::from_secs(door.config.body_seconds_max + door.config.append_seconds_max);
+    let _ = tokio::time::timeout(longest, connections.acquire_many(all)).await;
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    door: Arc<Door>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let header = Duration::from_secs(door.config.header_seconds_max);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let door = door.clone();
+        async move { Ok::<_, Infallible>(door.answer(request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header)
+        .max_headers(64)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => drop(result), // a broken connection is its sender's affair
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
