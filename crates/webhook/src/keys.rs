@@ -1,0 +1,1 @@
+//! Names for conversations and updates.
