@@ -5,11 +5,13 @@
 //! bounded, so that hostile input costs what its length implies and no more.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 mod splice;
 mod string;
 
-pub(crate) use splice::Changes;
+pub(crate) use splice::{Changes, quoted};
 pub(crate) use string::{ascii_into, escape_into, raw_range};
 
 /// Nesting beyond which nobody's client reads on either.
@@ -27,6 +29,9 @@ pub struct NotJson {
     /// Where reading stopped.
     pub at: usize,
 }
+
+/// Items of an array that are walked to rather than looked up.
+const ITEMS_WALKED_MAX: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(u32);
@@ -60,6 +65,7 @@ struct Node {
 pub(crate) struct Document<'a> {
     source: &'a str,
     nodes: Vec<Node>,
+    tables: RefCell<HashMap<NodeId, Vec<NodeId>>>,
 }
 
 impl<'a> Document<'a> {
@@ -77,7 +83,7 @@ impl<'a> Document<'a> {
         if parser.at != body.len() {
             return Err(parser.no("something follows the value"));
         }
-        Ok(Document { source, nodes: parser.nodes })
+        Ok(Document { source, nodes: parser.nodes, tables: RefCell::default() })
     }
 
     pub(crate) fn source(&self) -> &'a str {
@@ -98,10 +104,6 @@ impl<'a> Document<'a> {
 
     pub(crate) fn is_object(&self, id: NodeId) -> bool {
         self.kind(id) == Kind::Object
-    }
-
-    pub(crate) fn is_container(&self, id: NodeId) -> bool {
-        matches!(self.kind(id), Kind::Object | Kind::Array)
     }
 
     pub(crate) fn parent(&self, id: NodeId) -> Option<NodeId> {
@@ -233,9 +235,18 @@ impl<'a> Document<'a> {
         match self.kind(id) {
             Kind::Object if segment.contains('~') => self.get(id, &segment.replace("~1", "/").replace("~0", "~")),
             Kind::Object => self.get(id, segment),
-            Kind::Array => self.children(id).nth(segment.parse().ok()?),
+            Kind::Array => self.item(id, segment.parse().ok()?),
             _ => None,
         }
+    }
+
+    /// Far items of long arrays are found by a table, made once: a rewrite asks for each of a thousand messages.
+    fn item(&self, id: NodeId, index: usize) -> Option<NodeId> {
+        if index < ITEMS_WALKED_MAX {
+            return self.children(id).nth(index);
+        }
+        let mut tables = self.tables.borrow_mut();
+        tables.entry(id).or_insert_with(|| self.children(id).collect()).get(index).copied()
     }
 
     fn node(&self, id: NodeId) -> &Node {

@@ -8,13 +8,18 @@
 //! (`pipeline` and `deliver`). Nothing here fails on what it does not know: unknown objects, fields and kinds pass.
 
 mod challenge;
+mod content;
 mod delivery;
 mod json;
 mod keys;
+mod messenger;
 mod orders;
+mod reading;
 mod rewrite;
 mod signature;
 mod split;
+mod telegram;
+mod whatsapp;
 
 pub use challenge::{ChallengeRefused, answer_challenge};
 pub use delivery::{Delivery, parse};

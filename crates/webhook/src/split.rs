@@ -1,7 +1,19 @@
-//! `split` and `without`: one POST into units that need not wait for each other.
+//! `split` and `without`: one POST into units that need not wait for each other, and a body less what was seen before.
+//!
+//! A cut body is the same envelope with fewer updates, and of the contacts only those it names. Cutting copies the
+//! envelope once for each unit, so its cost is bounded: what would grow too far is cut more coarsely.
 
-use crate::json::{Document, NotJson};
+use crate::json::{Document, Kind, NodeId, NotJson, ascii_into};
+use crate::keys;
+use crate::reading::{Names, Reading, Update, read};
 use guarita_message::{Channel, ConversationKey, DedupeKey, Lane};
+use std::collections::{HashMap, HashSet};
+
+/// Meta puts at most 1000 updates into one POST.
+const UNITS_MAX: usize = 4096;
+/// All units together may be this many times as long as the POST (and a little more, for tiny ones).
+const GROWTH_MAX: usize = 16;
+const GROWTH_FREE_BYTES: usize = 1 << 20;
 
 /// How finely a POST is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +29,7 @@ pub enum SplitBy {
 pub struct Unit {
     /// `None`: an object that we do not know.
     pub channel: Option<Channel>,
-    /// WhatsApp: `phone_number_id`, or the WABA's id where there is none; else the page's or account's id.
+    /// WhatsApp: `phone_number_id`, or the business account's id where there is none; else the page's or account's id.
     pub account: String,
     pub lane: Lane,
     pub conversation: ConversationKey,
@@ -29,12 +41,207 @@ pub struct Unit {
     pub body: Vec<u8>,
 }
 
+/// Shows no content and no names.
+impl std::fmt::Debug for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unit")
+            .field("channel", &self.channel)
+            .field("lane", &self.lane)
+            .field("updates", &self.dedupe.len())
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Cuts a POST. Units come in the order of their first updates.
 pub fn split(body: &[u8], by: SplitBy) -> Result<Vec<Unit>, NotJson> {
-    let _ = (Document::parse(body)?, by);
-    Ok(vec![])
+    let document = Document::parse(body)?;
+    let reading = read(&document);
+    let cutter = Cutter::of(&document, &reading);
+    let finest = if by == SplitBy::Message { Grain::Update } else { Grain::Conversation };
+    for grain in [finest, Grain::Conversation] {
+        let groups = grouped(&reading.updates, grain);
+        if let Some(units) = cutter.units(body, &groups) {
+            return Ok(units);
+        }
+    }
+    // Lanes are five: this always fits.
+    let groups = grouped(&reading.updates, Grain::Lane);
+    Ok(groups.iter().map(|group| cutter.unit(group, cutter.cut(group).into_bytes(), Grain::Lane)).collect())
 }
 
 /// The body without the updates that were seen before; `None`: nothing is left.
 pub fn without(body: &[u8], seen: &[DedupeKey]) -> Option<Vec<u8>> {
-    (!seen.is_empty()).then(|| body.to_vec())
+    let Ok(document) = Document::parse(body) else { return Some(body.to_vec()) };
+    let reading = read(&document);
+    let seen: HashSet<&DedupeKey> = seen.iter().collect();
+    let kept: Vec<&Update> = reading.updates.iter().filter(|update| !seen.contains(&update.dedupe)).collect();
+    match kept.len() {
+        0 => None,
+        all if all == reading.updates.len() => Some(body.to_vec()),
+        _ => Some(Cutter::of(&document, &reading).cut(&kept).into_bytes()),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Grain {
+    Update,
+    Conversation,
+    Lane,
+}
+
+fn grouped(updates: &[Update], grain: Grain) -> Vec<Vec<&Update>> {
+    if grain == Grain::Update {
+        return updates.iter().map(|update| vec![update]).collect();
+    }
+    let mut groups: Vec<Vec<&Update>> = vec![];
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for update in updates {
+        let name = if grain == Grain::Lane { update.lane.as_str() } else { update.conversation.0.as_str() };
+        let group = *known.entry(name).or_insert(groups.len());
+        match groups.get_mut(group) {
+            Some(group) => group.push(update),
+            None => groups.push(vec![update]),
+        }
+    }
+    groups
+}
+
+struct Cutter<'d, 'a> {
+    document: &'d Document<'a>,
+    reading: &'d Reading<'a>,
+    /// Nodes on the way to any update, by index: left out of units that hold nothing below them.
+    on_path: Vec<bool>,
+}
+
+impl<'d, 'a> Cutter<'d, 'a> {
+    fn of(document: &'d Document<'a>, reading: &'d Reading<'a>) -> Self {
+        let mut on_path = vec![];
+        if reading.updates.len() > 1 {
+            on_path = vec![false; document.len()];
+            for node in reading.updates.iter().flat_map(|update| &update.path) {
+                on_path[node.index()] = true;
+            }
+        }
+        Cutter { document, reading, on_path }
+    }
+
+    /// `None`: too many units, or together too long.
+    fn units(&self, body: &[u8], groups: &[Vec<&Update>]) -> Option<Vec<Unit>> {
+        if let [group] = groups {
+            return Some(vec![self.unit(group, body.to_vec(), Grain::Conversation)]);
+        }
+        let mut bytes_left = body.len() * GROWTH_MAX + GROWTH_FREE_BYTES;
+        if groups.len() > UNITS_MAX {
+            return None;
+        }
+        let mut units = Vec::with_capacity(groups.len());
+        for group in groups {
+            let cut = self.cut(group);
+            bytes_left = bytes_left.checked_sub(cut.len())?;
+            units.push(self.unit(group, cut.into_bytes(), Grain::Conversation));
+        }
+        Some(units)
+    }
+
+    fn unit(&self, group: &[&Update], body: Vec<u8>, grain: Grain) -> Unit {
+        let (channel, first) = (self.reading.channel, group[0]);
+        let mut known = HashSet::new();
+        let dedupe = group.iter().map(|update| &update.dedupe).filter(|key| known.insert(*key)).cloned().collect();
+        let conversation = match grain {
+            Grain::Lane => keys::conversation(channel, &first.account, first.lane, "*"),
+            _ => first.conversation.clone(),
+        };
+        Unit {
+            channel,
+            account: first.account.clone(),
+            lane: first.lane,
+            conversation,
+            dedupe,
+            senders: senders(group),
+            body,
+        }
+    }
+
+    /// The body with only these updates, in ASCII.
+    fn cut(&self, kept: &[&Update]) -> String {
+        let mut out = String::new();
+        self.emit(self.document.root(), kept, 0, &senders(kept), &mut out);
+        out
+    }
+
+    /// Writes a node that is on the way to `kept`; all of their paths are the same down to `depth`.
+    fn emit(&self, node: NodeId, kept: &[&Update], depth: usize, names: &[String], out: &mut String) {
+        if kept.iter().any(|update| update.path.len() <= depth) {
+            return ascii_into(out, self.document.raw(node));
+        }
+        let below = |child: NodeId| {
+            let start = kept.partition_point(|update| update.path[depth] < child);
+            let end = kept.partition_point(|update| update.path[depth] <= child);
+            &kept[start..end]
+        };
+        if self.document.kind(node) == Kind::Array {
+            out.push('[');
+            let mut rest = kept;
+            while let Some(first) = rest.first() {
+                let group = below(first.path[depth]);
+                self.emit(first.path[depth], group, depth + 1, names, out);
+                rest = &rest[group.len()..];
+                out.push_str(if rest.is_empty() { "" } else { "," });
+            }
+            out.push(']');
+            return;
+        }
+        out.push('{');
+        let mut comma = false;
+        for child in self.document.children(node) {
+            let on_path = self.on_path[child.index()];
+            let group = if on_path { below(child) } else { &[] };
+            if on_path && group.is_empty() {
+                continue;
+            }
+            out.push_str(if comma { "," } else { "" });
+            comma = true;
+            ascii_into(out, self.document.raw_key(child));
+            out.push(':');
+            if on_path {
+                self.emit(child, group, depth + 1, names, out);
+            } else {
+                self.emit_beside(child, names, out);
+            }
+        }
+        out.push('}');
+    }
+
+    /// What is on no way goes with every unit; of contacts only those that the unit names, or all if it names none.
+    fn emit_beside(&self, node: NodeId, names: &[String], out: &mut String) {
+        let Some(contacts) = self.reading.contacts.get(&node) else {
+            return ascii_into(out, self.document.raw(node));
+        };
+        let mut named: Vec<usize> = names.iter().filter_map(|name| contacts.named(name)).collect();
+        named.sort_unstable();
+        named.dedup();
+        if named.is_empty() {
+            return ascii_into(out, self.document.raw(node));
+        }
+        for (i, contact) in named.into_iter().enumerate() {
+            out.push(if i == 0 { '[' } else { ',' });
+            ascii_into(out, self.document.raw(contacts.all[contact].node));
+        }
+        out.push(']');
+    }
+}
+
+fn senders(group: &[&Update]) -> Vec<String> {
+    if let [update] = group {
+        return update.senders.clone();
+    }
+    let mut known = HashSet::new();
+    let mut names = Names::default();
+    for name in group.iter().flat_map(|update| &update.senders) {
+        if known.insert(name) {
+            names.0.push(name.clone());
+        }
+    }
+    names.0
 }

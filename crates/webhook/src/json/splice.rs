@@ -73,6 +73,17 @@ impl<'d, 'a> Changes<'d, 'a> {
         self.appended.entry(container).or_default().push(member);
     }
 
+    /// The decoded value that a string will have by the edits and replacements so far.
+    pub(crate) fn edited(&self, node: NodeId) -> Option<String> {
+        self.document.text(node)?;
+        let (start, end) = self.document.span(node);
+        let mut own: Vec<&Splice> = self.splices.iter().filter(|s| s.start >= start && s.end <= end).collect();
+        own.sort_by_key(|s| (s.start, s.end > s.start, std::cmp::Reverse(s.end)));
+        let json = self.written(start, end, own.into_iter());
+        let value = Document::parse(json.as_bytes()).ok()?;
+        value.text(value.root()).map(|text| text.into_owned())
+    }
+
     /// The changed document in pure ASCII; `None` where nothing changes.
     pub(crate) fn finish(mut self) -> Option<String> {
         self.place_removals();
@@ -82,18 +93,23 @@ impl<'d, 'a> Changes<'d, 'a> {
         }
         // At one place, insertions come first and the widest replacement before those inside of it. The sort is stable.
         self.splices.sort_by_key(|s| (s.start, s.end > s.start, std::cmp::Reverse(s.end)));
+        Some(self.written(0, self.document.source().len(), self.splices.iter()))
+    }
+
+    /// The source from `start` to `end` with sorted splices in it.
+    fn written<'s>(&self, start: usize, end: usize, splices: impl Iterator<Item = &'s Splice>) -> String {
         let source = self.document.source();
-        let mut out = String::with_capacity(source.len() + source.len() / 2);
-        let mut at = 0;
-        for splice in &self.splices {
+        let mut out = String::with_capacity((end - start) / 2 * 3);
+        let mut at = start;
+        for splice in splices {
             if splice.start >= at {
                 ascii_into(&mut out, &source[at..splice.start]);
                 out.push_str(&splice.with);
             }
             at = at.max(splice.end);
         }
-        ascii_into(&mut out, &source[at..]);
-        Some(out)
+        ascii_into(&mut out, &source[at..end]);
+        out
     }
 
     fn splice(&mut self, range: Range<usize>, with: String) {
