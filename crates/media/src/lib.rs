@@ -1,1 +1,33 @@
-//! (being built)
+//! Attachments: fetches them from Meta, keeps them encrypted by hash, serves the scanned ones as Graph would.
+//!
+//! The parts, in the order an attachment meets them:
+//! - `index` remembers each media id ever seen and what was decided about it ([`MediaIndex`]);
+//! - `fetch` looks an id up at Graph and downloads it, bounded and only from named hosts ([`Fetcher`]);
+//! - `blobs` keeps the bytes, encrypted, named by their SHA-256 ([`BlobStore`], [`DiskBlobs`]);
+//! - `door` answers the backend's look-ups and downloads, and passes every other call on to Graph ([`Door`]).
+//!
+//! This crate never scans and never decides: whether an id may be served is told to it (`MediaIndex::decide`), and an id
+//! that was noted but not decided is not served. It knows Graph's media calls and nothing else of Meta's formats.
+
+mod addresses;
+mod blobs;
+mod config;
+mod connect;
+mod door;
+mod fetch;
+mod index;
+mod keys;
+mod retention;
+
+pub use addresses::{HostPattern, is_public};
+pub use blobs::{BlobReader, BlobStore, BlobWriter, DiskBlobs, StoredBlob, SweptBlobs};
+pub use config::{DoorConfig, FetchConfig, GraphConfig};
+pub use connect::BuildError;
+pub use door::Door;
+pub use fetch::{FetchProblem, Fetched, FetchedInMemory, Fetcher};
+pub use index::{IndexError, MediaIndex, MediaKey, MediaState, StoredMedia};
+pub use keys::MediaKeys;
+pub use retention::{Swept, sweep};
+
+/// Milliseconds since 1970. The index and the stores read no clock.
+pub type Millis = u64;
