@@ -3,8 +3,10 @@
 //! Detection from content lives in [`detect`]; a name or a declared type never makes a kind, except that scripts which
 //! are plain text by content are told apart by their name (a `.bat` may be one word). Knows nothing of rules.
 
+mod containers;
 pub mod detect;
 mod names;
+pub mod text;
 
 pub use detect::detect;
 use guarita_message::FileClass;

@@ -10,6 +10,9 @@
 pub mod archives;
 pub mod formats;
 pub mod kind;
+pub mod names;
+mod polyglot;
+mod true_type;
 pub mod walk;
 
 use guarita_message::Inspection;
@@ -45,7 +48,14 @@ impl Kit {
 pub type Report = Inspection;
 
 /// Every list of inspectors, in the order they run.
-const LISTS: &[&[Inspector]] = &[archives::INSPECTORS, formats::INSPECTORS];
+const LISTS: &[&[Inspector]] = &[GENERAL, archives::INSPECTORS, formats::INSPECTORS];
+
+/// What is asked of every thing, whatever its format.
+const GENERAL: &[Inspector] = &[
+    Inspector { name: "names", wants: |_| true, look: names::look },
+    Inspector { name: "true-type", wants: |_| true, look: true_type::look },
+    Inspector { name: "polyglot", wants: polyglot::wants, look: polyglot::look },
+];
 
 /// Looks at one file.
 pub fn look(input: &[u8], job: &Job, kit: &Kit) -> Report {

@@ -50,14 +50,14 @@ pub(crate) struct Gathered {
 impl<'a> Context<'a> {
     /// States that rule `id` (`files/pdf-launch`) speaks of the present thing. `evidence` is what was seen, in a few words.
     pub fn fact(&mut self, id: &str, evidence: &str) {
-        let count = self.per_rule.entry(id.to_owned()).or_default();
-        *count += 1;
-        if *count > FINDINGS_PER_RULE_MAX || self.findings.len() >= self.ledger.limits.findings_max {
-            return;
-        }
         let mut finding = self.kit.rules.finding(id, Subject::File, "", evidence);
         finding.inside = self.inside();
-        if !self.findings.contains(&finding) {
+        if self.findings.contains(&finding) {
+            return;
+        }
+        let count = self.per_rule.entry(id.to_owned()).or_default();
+        *count += 1;
+        if *count <= FINDINGS_PER_RULE_MAX && self.findings.len() < self.ledger.limits.findings_max {
             self.findings.push(finding);
         }
     }
