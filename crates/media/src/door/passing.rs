@@ -8,10 +8,10 @@ use super::{
     count, not_now,
     streams::BoundedBody,
 };
-use crate::connect::{Body, BodyError};
+use crate::connect::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -98,15 +98,17 @@ impl Door {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return Err(bad_request("A batch or form call may not be compressed here"));
         }
-        let limited = Limited::new(self.bounded(body, u64::MAX), self.config.batch_bytes_max);
-        let read = limited.collect().await.map_err(|e: BodyError| {
-            if e.is::<http_body_util::LengthLimitError>() {
-                too_large()
-            } else {
-                plain(StatusCode::REQUEST_TIMEOUT, "")
+        let mut body = self.bounded(body, u64::MAX);
+        let mut read = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return Err(plain(StatusCode::REQUEST_TIMEOUT, "")) };
+            let Some(bytes) = frame.data_ref() else { continue };
+            if read.len() + bytes.len() > self.config.batch_bytes_max {
+                return Err(too_large());
             }
-        })?;
-        let read = read.to_bytes();
+            read.extend_from_slice(bytes);
+        }
+        let read = Bytes::from(read);
         if reading == BodyReading::Form && !form_reaches_further(&read) {
             return Ok(read);
         }
