@@ -1,1 +1,34 @@
-//! (being built)
+//! Inspectors that ask someone else: clamd first of all.
+//!
+//! [`ClamAv`] is what the binary wires: it holds a [`Clamd`] (the protocol, several addresses, self-test) and, where the
+//! configuration says `managed`, a [`ManagedClamd`] (a clamd of our own, started and watched). [`Cached`] remembers what
+//! an inspector said of a content. Nothing here knows the spool, policy, rules or another inspector; nothing here turns
+//! an error, a limit or an unknown reply into "clean": what could not be looked at is a gap.
+
+mod cached;
+mod clamav;
+mod clamd;
+mod config;
+mod content;
+mod database;
+mod freshclam;
+mod judge;
+mod managed;
+mod reply;
+mod selftest;
+mod status;
+mod test_set;
+mod titles;
+mod wire;
+
+pub use cached::{CacheConfig, Cached, Keyed};
+pub use clamav::ClamAv;
+pub use clamd::Clamd;
+pub use config::{Address, Addresses, Config, ConfigError, FreshclamConfig, ManagedConfig};
+pub use managed::ManagedClamd;
+pub use status::{AddressStatus, ChildState, FreshclamStatus, ManagedStatus, SelfTestStatus, Signatures, Status};
+pub use test_set::eicar;
+pub use titles::{Language, Titles};
+
+/// Names gaps, rules (`clamav/<name>`) and metrics.
+pub const CLAMAV: &str = "clamav";
