@@ -4,5 +4,7 @@
 //! live in `scanners`), round 2 at texts and links, those found in files included ([`inspect_text`], [`inspect_link`]).
 
 mod file;
+pub mod texts;
 
 pub use file::{Content, FileInspector, FileUnderScan, Pending};
+pub use texts::{TextContext, inspect_text};

@@ -129,6 +129,7 @@ impl RuleSet {
         let mut data: HashMap<String, Vec<(String, toml::Table)>> = HashMap::new();
         let mut lists = Vec::new();
         let mut yara = Vec::new();
+        let mut text_sources = Vec::new();
         for (path, bytes) in by_path {
             hash.update((path.len() as u64).to_be_bytes());
             hash.update(path.as_bytes());
@@ -138,7 +139,10 @@ impl RuleSet {
             match path.rsplit('.').next() {
                 Some("toml") if kind != "policy" => {
                     let table = read_document(&path, &bytes, &mut rules)?;
-                    if !table.is_empty() {
+                    // Texts read their language data again, with the line of each phrase.
+                    if kind == "texts" {
+                        text_sources.push(RuleFile { path, bytes });
+                    } else if !table.is_empty() {
                         data.entry(kind).or_default().push((path, table));
                     }
                 }
@@ -156,7 +160,7 @@ impl RuleSet {
         let no_data = Vec::new();
         let data_of = |kind: &str| data.get(kind).unwrap_or(&no_data);
         let links = LinkRules::compile(&of_kind("links"), data_of("links"), &lists)?;
-        let texts = TextRules::compile(&of_kind("texts"), data_of("texts"), &lists)?;
+        let texts = TextRules::compile(&of_kind("texts"), &text_sources, &lists)?;
         let files = FileRules::compile(&of_kind("files"), data_of("files"), &lists)?;
         let version = hex::encode(&hash.finalize()[..4]);
         Ok(RuleSet { rules, version, language, links, texts, files, yara })
@@ -210,8 +214,8 @@ impl RuleSet {
 }
 
 fn read_document(path: &str, bytes: &[u8], rules: &mut HashMap<String, Rule>) -> Result<toml::Table, RuleError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| RuleError::new(path, 0, "the file is not UTF-8", "save it as UTF-8"))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| RuleError::new(path, 0, "the file is not UTF-8", "save it as UTF-8"))?;
     let line_of = |at: usize| text[..at.min(text.len())].bytes().filter(|b| *b == b'\n').count() + 1;
     let document: Document = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(0, |span| line_of(span.start));
