@@ -4,6 +4,19 @@
 //! no HTTP; bodies and inspections are opaque bytes to it, encrypted at rest. `sqlite` is the default, `memory` is for
 //! tests; one conformance suite (`tests/conformance.rs`) holds both to the same promises.
 
+mod config;
+pub mod key;
+mod memory;
+mod place;
+mod queue;
+mod seal;
+mod sqlite;
+
+pub use config::Config;
+pub use key::{KeyError, StorageKey};
+pub use memory::MemorySpool;
+pub use sqlite::{OpenError, SqliteSpool};
+
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
 use std::{future::Future, pin::Pin};
 
@@ -80,12 +93,19 @@ pub struct Decided {
 pub enum Finish {
     Delivered,
     /// Try delivery again at this time; the conversation waits behind it.
-    RetryAt { at: Millis, error: String },
+    RetryAt {
+        at: Millis,
+        error: String,
+    },
     /// Look again at this time (a gap that may close); not an attempt at delivery.
-    LookAgainAt { at: Millis },
+    LookAgainAt {
+        at: Millis,
+    },
     /// Policy said that the backend gets nothing of it.
     Quarantined,
-    DeadLettered { error: String },
+    DeadLettered {
+        error: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -178,6 +198,10 @@ pub enum SpoolError {
     LeaseLost(DeliveryId),
     #[error("no entry {0}")]
     NotFound(DeliveryId),
+    /// The caller asks what does not fit the entry's state: a release of one that is on its way, a retry of one that
+    /// was delivered, or either once its content is gone. A retry cannot help.
+    #[error("{0} cannot be put back in line: it is on its way, was delivered, or its content is gone")]
+    NotNow(DeliveryId),
     /// The stored bytes do not decrypt: wrong key file or a damaged database. A retry cannot help.
     #[error("stored content does not decrypt: {0}; restore the key file that belongs to this folder")]
     Damaged(String),
@@ -223,4 +247,9 @@ pub trait Spool: Send + Sync {
 
     /// Removes the content and the sender hashes of every finished entry of `sender`; returns how many.
     fn erase_sender(&self, sender: &str) -> Pending<'_, u64>;
+
+    /// Can an append succeed now? Writes and fsyncs for real; `readyz` asks it.
+    fn writable(&self) -> Pending<'_, ()> {
+        Box::pin(async { self.append(0, Vec::new()).await.map(drop) })
+    }
 }

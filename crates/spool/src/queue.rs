@@ -1,0 +1,317 @@
+//! Who is next: unfinished entries by conversation, and who holds which. In memory alone; pure, no clock, no disk.
+//!
+//! Only the front of a conversation is listed, so what waits behind a retry costs nothing until the retry is over.
+//! Leases live here and nowhere else: after a crash there are none, and every unfinished entry is free again.
+
+use crate::{Millis, place::Seq, seal::Name};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    seq: Seq,
+    /// Not before this time; 0: at once.
+    due: Millis,
+    decided: bool,
+}
+
+/// The front stands apart, so that a conversation of one entry (most are) allocates nothing.
+#[derive(Debug, Default)]
+struct Conversation {
+    front: Option<Waiting>,
+    rest: VecDeque<Waiting>,
+    leased: bool,
+}
+
+#[derive(Debug)]
+struct Lease {
+    conversation: Name,
+    until: Millis,
+    /// Carried along so that counting by state needs no look at the disk.
+    decided: bool,
+    /// Its end is being written; it neither runs out nor takes a second result meanwhile.
+    ending: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    conversations: HashMap<Name, Conversation>,
+    /// Fronts that may go now, the oldest receipt first.
+    ready: BTreeMap<Seq, Name>,
+    /// Fronts that wait for a time.
+    later: BTreeMap<(Millis, Seq), Name>,
+    leases: HashMap<Seq, Lease>,
+    lease_ends: BTreeSet<(Millis, Seq)>,
+    waiting: usize,
+}
+
+/// The claim ran out, or somebody else's result was taken.
+#[derive(Debug, PartialEq)]
+pub(crate) struct NotHeld;
+
+impl Queue {
+    /// Entries known here, waiting or held.
+    pub fn len(&self) -> usize {
+        self.waiting + self.leases.len()
+    }
+
+    pub fn held(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// An entry takes its place in line, by number. The number must not be known here.
+    pub fn push(&mut self, seq: Seq, conversation: Name, due: Millis, decided: bool) {
+        self.waiting += 1;
+        let new = Waiting { seq, due, decided };
+        let line = self.conversations.entry(conversation).or_default();
+        let Some(front) = line.front else {
+            line.front = Some(new);
+            return self.list(conversation);
+        };
+        if seq > front.seq {
+            let at = line.rest.partition_point(|other| other.seq < seq);
+            return line.rest.insert(at, new);
+        }
+        line.rest.push_front(front);
+        line.front = Some(new);
+        self.ready.remove(&front.seq);
+        self.later.remove(&(front.due, front.seq));
+        self.list(conversation);
+    }
+
+    /// Lists the front of a conversation, if it has one that is free.
+    fn list(&mut self, conversation: Name) {
+        let Some(line) = self.conversations.get_mut(&conversation) else { return };
+        match line.front {
+            _ if line.leased => {}
+            Some(Waiting { seq, due: 0, .. }) => {
+                self.ready.insert(seq, conversation);
+            }
+            Some(Waiting { seq, due, .. }) => {
+                self.later.insert((due, seq), conversation);
+            }
+            None => {
+                self.conversations.remove(&conversation);
+            }
+        }
+    }
+
+    /// Gives back what nobody finished in time, then hands out the fronts that are due.
+    pub fn claim(&mut self, now: Millis, lease: Millis, most: usize) -> Vec<Seq> {
+        while let Some(&(until, seq)) = self.lease_ends.first()
+            && until <= now
+        {
+            self.give_back(seq, 0);
+        }
+        while let Some(entry) = self.later.first_entry()
+            && entry.key().0 <= now
+        {
+            let ((_, seq), conversation) = entry.remove_entry();
+            self.ready.insert(seq, conversation);
+        }
+        let mut claimed = Vec::new();
+        while claimed.len() < most
+            && let Some((seq, conversation)) = self.ready.pop_first()
+        {
+            let Some(line) = self.conversations.get_mut(&conversation) else { continue };
+            let decided = line.front.is_some_and(|front| front.decided);
+            line.front = line.rest.pop_front();
+            if line.rest.is_empty() {
+                line.rest = VecDeque::new();
+            }
+            line.leased = true;
+            self.waiting -= 1;
+            let until = now.saturating_add(lease);
+            self.leases.insert(seq, Lease { conversation, until, decided, ending: false });
+            self.lease_ends.insert((until, seq));
+            claimed.push(seq);
+        }
+        claimed
+    }
+
+    /// Is `seq` held at `now`?
+    pub fn check(&self, now: Millis, seq: Seq) -> Result<(), NotHeld> {
+        match self.leases.get(&seq) {
+            Some(lease) if !lease.ending && now < lease.until => Ok(()),
+            _ => Err(NotHeld),
+        }
+    }
+
+    pub fn holds(&self, seq: Seq) -> bool {
+        self.leases.contains_key(&seq)
+    }
+
+    /// From here to [`Queue::resume`], [`Queue::finish`] or [`Queue::give_back`], the claim takes no other result. Tells
+    /// whether the entry was decided.
+    pub fn begin_ending(&mut self, now: Millis, seq: Seq) -> Result<bool, NotHeld> {
+        self.check(now, seq)?;
+        let lease = self.leases.get_mut(&seq).ok_or(NotHeld)?;
+        lease.ending = true;
+        self.lease_ends.remove(&(lease.until, seq));
+        Ok(lease.decided)
+    }
+
+    pub fn set_decided(&mut self, seq: Seq) {
+        if let Some(lease) = self.leases.get_mut(&seq) {
+            lease.decided = true;
+        }
+    }
+
+    /// The claim goes on as before.
+    pub fn resume(&mut self, seq: Seq) {
+        if let Some(lease) = self.leases.get_mut(&seq) {
+            lease.ending = false;
+            self.lease_ends.insert((lease.until, seq));
+        }
+    }
+
+    pub fn renew(&mut self, now: Millis, seq: Seq, lease: Millis) -> Result<(), NotHeld> {
+        self.check(now, seq)?;
+        if let Some(held) = self.leases.get_mut(&seq) {
+            self.lease_ends.remove(&(held.until, seq));
+            held.until = now.saturating_add(lease);
+            self.lease_ends.insert((held.until, seq));
+        }
+        Ok(())
+    }
+
+    fn end_lease(&mut self, seq: Seq) -> Option<(Name, bool)> {
+        let lease = self.leases.remove(&seq)?;
+        self.lease_ends.remove(&(lease.until, seq));
+        if let Some(line) = self.conversations.get_mut(&lease.conversation) {
+            line.leased = false;
+        }
+        Some((lease.conversation, lease.decided))
+    }
+
+    /// The entry is done; the next of its conversation is free.
+    pub fn finish(&mut self, seq: Seq) {
+        if let Some((conversation, _)) = self.end_lease(seq) {
+            self.list(conversation);
+        }
+    }
+
+    /// The claim ends and the entry waits until `due`, its conversation behind it.
+    pub fn give_back(&mut self, seq: Seq, due: Millis) {
+        let Some((conversation, decided)) = self.end_lease(seq) else { return };
+        if let Some(line) = self.conversations.get_mut(&conversation) {
+            // A released entry may have come in before it.
+            let at = match line.front {
+                Some(front) if front.seq < seq => Some(line.rest.partition_point(|other| other.seq < seq)),
+                _ => None,
+            };
+            let waiting = Waiting { seq, due, decided };
+            match at {
+                Some(at) => line.rest.insert(at, waiting),
+                None => {
+                    if let Some(front) = line.front.replace(waiting) {
+                        line.rest.push_front(front);
+                    }
+                }
+            }
+            self.waiting += 1;
+        }
+        self.list(conversation);
+    }
+
+    /// A waiting entry need not wait any longer. `false`: it does not wait here.
+    pub fn hurry(&mut self, seq: Seq, conversation: Name) -> bool {
+        let Some(line) = self.conversations.get_mut(&conversation) else { return false };
+        match &mut line.front {
+            Some(front) if front.seq == seq => {
+                let due = std::mem::take(&mut front.due);
+                if self.later.remove(&(due, seq)).is_some() {
+                    self.ready.insert(seq, conversation);
+                }
+                true
+            }
+            _ => match line.rest.binary_search_by_key(&seq, |waiting| waiting.seq) {
+                Ok(at) => {
+                    line.rest[at].due = 0;
+                    true
+                }
+                Err(_) => false,
+            },
+        }
+    }
+
+    /// When a claim may bring something: 0, now; `None`, not before something changes.
+    pub fn earliest(&self) -> Option<Millis> {
+        if !self.ready.is_empty() {
+            return Some(0);
+        }
+        let later = self.later.first_key_value().map(|((due, _), _)| *due);
+        let lease_end = self.lease_ends.first().map(|(until, _)| *until);
+        [later, lease_end].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Name = [1; 16];
+    const B: Name = [2; 16];
+
+    #[test]
+    fn a_conversation_waits_behind_its_front_and_no_other_does() {
+        let mut queue = Queue::default();
+        (1..=4).for_each(|seq| queue.push(seq, A, 0, false));
+        queue.push(5, B, 0, false);
+        assert_eq!(queue.claim(0, 10, 9), [1, 5]);
+        assert_eq!(queue.claim(0, 10, 9), []);
+        queue.begin_ending(1, 1).unwrap();
+        queue.give_back(1, 100);
+        queue.finish(5);
+        assert_eq!(queue.claim(99, 10, 9), []);
+        assert_eq!((queue.earliest(), queue.len()), (Some(100), 4));
+        assert_eq!(queue.claim(100, 10, 9), [1]);
+        queue.finish(1);
+        assert_eq!(queue.claim(100, 10, 9), [2]);
+    }
+
+    #[test]
+    fn what_waits_behind_a_retry_is_not_listed() {
+        let mut queue = Queue::default();
+        (1..=1000).for_each(|seq| queue.push(seq, A, 0, false));
+        queue.claim(0, 10, 1);
+        queue.give_back(1, 100);
+        assert_eq!((queue.ready.len(), queue.later.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_lease_that_is_being_ended_neither_runs_out_nor_ends_twice() {
+        let mut queue = Queue::default();
+        queue.push(1, A, 0, false);
+        queue.claim(0, 10, 1);
+        queue.begin_ending(9, 1).unwrap();
+        assert_eq!(queue.begin_ending(9, 1), Err(NotHeld));
+        assert_eq!(queue.claim(50, 10, 1), []);
+        queue.resume(1);
+        assert_eq!(queue.check(50, 1), Err(NotHeld));
+        assert_eq!(queue.claim(50, 10, 1), [1]);
+    }
+
+    #[test]
+    fn an_older_entry_that_comes_back_goes_before_those_that_wait_but_not_beside_one_that_is_held() {
+        let mut queue = Queue::default();
+        queue.push(5, A, 0, false);
+        queue.push(6, A, 0, false);
+        assert_eq!(queue.claim(0, 10, 9), [5]);
+        queue.push(2, A, 0, false);
+        assert_eq!(queue.claim(0, 10, 9), []);
+        queue.give_back(5, 0);
+        assert_eq!(queue.claim(0, 10, 9), [2]);
+        queue.finish(2);
+        assert_eq!(queue.claim(0, 10, 9), [5]);
+        queue.give_back(5, 70);
+        queue.push(3, A, 0, false);
+        assert_eq!(queue.claim(0, 10, 9), [3]);
+        assert!(queue.hurry(5, A) && !queue.hurry(9, A));
+        queue.finish(3);
+        assert_eq!(queue.claim(0, 10, 9), [5]);
+        queue.finish(5);
+        assert_eq!(queue.claim(0, 10, 9), [6]);
+        queue.finish(6);
+        assert_eq!((queue.len(), queue.conversations.len(), queue.earliest()), (0, 0, None));
+    }
+}

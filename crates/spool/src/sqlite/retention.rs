@@ -1,0 +1,169 @@
+//! What is kept no longer: content past its retention, records past their use, names past the time of duplicates, and
+//! everything of a sender who asks for it. A bounded piece of work a call.
+
+use super::{
+    change::Change,
+    index::short,
+    read::bearing,
+    rows::{UNFINISHED, int, state_of, uint},
+};
+use crate::{
+    DEDUPE_MILLIS, Millis, Swept,
+    place::Seq,
+    seal::{Kind, Name},
+};
+use rusqlite::Result;
+use std::collections::HashSet;
+
+/// Entries that one call empties, removes or looks at, each.
+const ENTRIES_A_CALL: i64 = 500;
+/// Rows of a dead run that one call removes.
+const LOOKUP_ROWS_A_CALL: i64 = 4000;
+
+pub(super) fn sweep(change: &mut Change<'_>, now: Millis, retention: Millis, quarantine: Millis) -> Result<Swept> {
+    let before = |keep: Millis| now.checked_sub(keep);
+    let mut swept = Swept::default();
+    for (quarantined, keep) in [(0, retention), (1, quarantine)] {
+        if let Some(cutoff) = before(keep) {
+            swept.contents += empty(change, quarantined, cutoff)?;
+        }
+    }
+    if let (Some(finished), Some(received)) = (before(retention.max(quarantine)), before(DEDUPE_MILLIS)) {
+        (swept.entries, swept.dedupe_keys) = remove(change, finished, received)?;
+        swept.dedupe_keys += forget(change, received)?;
+    }
+    drop_dead_run(change)?;
+    Ok(swept)
+}
+
+fn empty(change: &mut Change<'_>, quarantined: i64, cutoff: Millis) -> Result<u64> {
+    let seqs: Vec<i64> = change
+        .conn
+        .prepare_cached(
+            "SELECT seq FROM entries INDEXED BY expiring WHERE content = 1 AND finished_ms IS NOT NULL \
+             AND quarantine = ?1 AND finished_ms <= ?2 LIMIT ?3",
+        )?
+        .query_map((quarantined, int(cutoff), ENTRIES_A_CALL), |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    seqs.iter().try_for_each(|seq| remove_content(change, *seq))?;
+    Ok(seqs.len() as u64)
+}
+
+fn remove_content(change: &Change<'_>, seq: i64) -> Result<()> {
+    change.conn.prepare_cached("DELETE FROM received WHERE seq = ?1")?.execute([seq])?;
+    change.conn.prepare_cached("DELETE FROM decisions WHERE seq = ?1")?.execute([seq])?;
+    change.conn.prepare_cached("UPDATE entries SET content = 0 WHERE seq = ?1")?.execute([seq])?;
+    Ok(())
+}
+
+/// Records outlive their content until nothing hangs on them: neither the console's view of the quarantine nor the
+/// memory of duplicates, which is gathered again from them after a crash.
+fn remove(change: &mut Change<'_>, finished: Millis, received: Millis) -> Result<(u64, u64)> {
+    let found: Vec<(i64, i64, bool, Vec<u8>)> = change
+        .conn
+        .prepare_cached(
+            "SELECT seq, state, decided_ms IS NOT NULL, dedupe FROM entries INDEXED BY emptied \
+             WHERE content = 0 AND finished_ms <= ?1 AND received_ms <= ?2 LIMIT ?3",
+        )?
+        .query_map((int(finished), int(received), ENTRIES_A_CALL), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_>>()?;
+    let mut names = 0;
+    for (seq, state, decided, dedupe) in &found {
+        names += forget_names(change, dedupe, received)?;
+        change.conn.prepare_cached("DELETE FROM entries WHERE seq = ?1")?.execute([seq])?;
+        change.tally.remove(state_of(*state, *decided));
+    }
+    Ok((found.len() as u64, names))
+}
+
+fn forget_names(change: &Change<'_>, dedupe: &[u8], cutoff: Millis) -> Result<u64> {
+    let mut delete = change.conn.prepare_cached("DELETE FROM seen WHERE name = ?1 AND at <= ?2")?;
+    let mut gone = 0;
+    for name in dedupe.as_chunks::<16>().0 {
+        gone += delete.execute((&name[..], int(cutoff)))? as u64;
+    }
+    Ok(gone)
+}
+
+/// Walks the written part of the index in order of receipt, as far as names are old enough.
+fn forget(change: &mut Change<'_>, cutoff: Millis) -> Result<u64> {
+    let found: Vec<(i64, i64, Vec<u8>)> = change
+        .conn
+        .prepare_cached(
+            "SELECT seq, received_ms, dedupe FROM entries WHERE seq > (SELECT forgotten FROM progress) \
+             AND seq <= (SELECT indexed FROM progress) ORDER BY seq LIMIT ?1",
+        )?
+        .query_map([ENTRIES_A_CALL], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_>>()?;
+    let mut names = 0;
+    let mut last = None;
+    for (seq, _, dedupe) in found.iter().take_while(|(_, received_ms, _)| uint(*received_ms) <= cutoff) {
+        names += forget_names(change, dedupe, cutoff)?;
+        last = Some(*seq);
+    }
+    if let Some(last) = last {
+        change.conn.prepare_cached("UPDATE progress SET forgotten = ?1")?.execute([last])?;
+    }
+    Ok(names)
+}
+
+/// A run whose entries are all removed is removed, too, in pieces.
+fn drop_dead_run(change: &mut Change<'_>) -> Result<()> {
+    let dead: Option<i64> = change
+        .conn
+        .prepare_cached(
+            "SELECT run FROM (SELECT run, last FROM runs ORDER BY run LIMIT 32) WHERE NOT EXISTS \
+             (SELECT 1 FROM entries WHERE seq BETWEEN run AND last) LIMIT 1",
+        )?
+        .query_map([], |row| row.get(0))?
+        .next()
+        .transpose()?;
+    let Some(run) = dead else { return Ok(()) };
+    let rows = change
+        .conn
+        .prepare_cached(
+            "DELETE FROM lookup WHERE run = ?1 AND (hash, seq) IN \
+             (SELECT hash, seq FROM lookup WHERE run = ?1 LIMIT ?2)",
+        )?
+        .execute((run, LOOKUP_ROWS_A_CALL))?;
+    if rows == 0 {
+        change.conn.prepare_cached("DELETE FROM runs WHERE run = ?1")?.execute([run])?;
+    }
+    Ok(())
+}
+
+/// Empties finished entries of a sender and takes its name from them; a bounded number a call.
+pub(super) fn erase(change: &mut Change<'_>, sender: &Name) -> Result<(u64, HashSet<(i64, Seq)>)> {
+    let mut erased = HashSet::new();
+    let mut names = HashSet::new();
+    for seq in bearing(change.conn, Kind::Sender, sender)? {
+        if erased.len() as i64 >= ENTRIES_A_CALL {
+            break;
+        }
+        let found: Option<(i64, Vec<u8>)> = change
+            .conn
+            .prepare_cached("SELECT state, senders FROM entries WHERE seq = ?1")?
+            .query_map([int(seq)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .next()
+            .transpose()?;
+        let Some((state, senders)) = found else { continue };
+        if state == UNFINISHED || !senders.as_chunks::<16>().0.contains(sender) {
+            continue;
+        }
+        remove_content(change, int(seq))?;
+        change.conn.prepare_cached("UPDATE entries SET senders = x'' WHERE seq = ?1")?.execute([int(seq)])?;
+        for name in senders.as_chunks::<16>().0 {
+            change
+                .conn
+                .prepare_cached(
+                    "DELETE FROM lookup WHERE run IN (SELECT run FROM runs UNION SELECT ?3) AND hash = ?1 AND seq = ?2",
+                )?
+                .execute((short(name), int(seq), change.index.writing_run().unwrap_or(-1)))?;
+            names.insert((short(name), seq));
+        }
+        erased.insert(seq);
+    }
+    Ok((erased.len() as u64, names))
+}
