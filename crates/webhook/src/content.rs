@@ -138,10 +138,9 @@ impl<'d, 'a> Walker<'d, 'a> {
     fn string(&mut self, node: NodeId) {
         let Some(text) = self.document.text(node).filter(|text| !text.is_empty()) else { return };
         let keys = &self.keys[self.root.min(self.keys.len())..];
-        let name = |key: Option<&'_ Cow<'a, str>>| key.map_or(String::new(), |key| key.to_string());
-        let (first, last) = (name(keys.first()), name(keys.last()));
-        let parent = name(keys.len().checked_sub(2).and_then(|i| keys.get(i)));
-        let seen = (self.rules.seen)(Place { first: &first, parent: &parent, last: &last });
+        let name = |at: Option<usize>| at.and_then(|at| keys.get(at)).map_or("", |key| key.as_ref());
+        let (first, last) = (name(Some(0)), name(keys.len().checked_sub(1)));
+        let seen = (self.rules.seen)(Place { first, parent: name(keys.len().checked_sub(2)), last });
         let role = match seen {
             Seen::Skip => return,
             Seen::Link => return self.add(PartBody::Link { url: text.into_owned() }),

@@ -260,6 +260,19 @@ impl NodeId {
     }
 }
 
+/// Bytes that stand for themselves within a string.
+static PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        plain[byte] = false;
+        byte += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
+
 /// Appends `/segment`, escaped as RFC 6901 says.
 pub(crate) fn push_segment(pointer: &mut String, segment: &str) {
     pointer.push('/');
@@ -385,6 +398,8 @@ impl Parser<'_> {
         self.at += 1;
         let mut escaped = false;
         loop {
+            let rest = &self.bytes[self.at..];
+            self.at += rest.iter().position(|byte| !PLAIN[usize::from(*byte)]).unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -405,8 +420,7 @@ impl Parser<'_> {
                         _ => return Err(self.no("a string holds an unknown escape")),
                     }
                 }
-                Some(0..=0x1f) => return Err(self.no("a string holds a raw control character")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.no("a string holds a raw control character")),
                 None => return Err(self.no("it ends within a string")),
             }
         }

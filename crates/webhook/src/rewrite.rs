@@ -126,3 +126,6 @@ fn annotate(document: &Document<'_>, changes: &mut Changes<'_, '_>, message: Nod
         changes.append(message, member);
     }
 }
+
+#[cfg(test)]
+mod tests;

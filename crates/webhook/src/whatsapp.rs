@@ -314,7 +314,7 @@ pub(crate) fn messages(document: &Document<'_>, reading: &Reading<'_>, out: &mut
     for (list, message, claimed) in unclaimed {
         let Some(contacts) = reading.contacts.get(&list) else { continue };
         for (i, contact) in contacts.all.iter().enumerate().filter(|(i, _)| !claimed[*i]) {
-            let pointer = contact_pointer(document, &out[message].pointer, i);
+            let pointer = contact_pointer(document, &out[message].pointer, contact.node, i);
             out[message].parts.extend(labels(document, contact.node, &pointer));
         }
     }
@@ -347,7 +347,7 @@ fn read_message(
         unclaimed.push((list, position, vec![false; contacts.all.len()]));
     }
     if let Some(i) = contact {
-        let pointer = contact_pointer(document, &message.pointer, i);
+        let pointer = contact_pointer(document, &message.pointer, contacts.all[i].node, i);
         message.parts.extend(labels(document, contacts.all[i].node, &pointer));
         if let Some((_, _, claimed)) = unclaimed.last_mut() {
             claimed[i] = true;
@@ -357,14 +357,10 @@ fn read_message(
 }
 
 /// `/entry/0/changes/0/value/messages/0` → `/entry/0/changes/0/value/contacts/<i>`.
-fn contact_pointer(document: &Document<'_>, message_pointer: &str, i: usize) -> String {
+fn contact_pointer(document: &Document<'_>, message_pointer: &str, contact: NodeId, i: usize) -> String {
     let value = message_pointer.rsplitn(3, '/').nth(2).unwrap_or_default();
-    let list = format!("{value}/contacts");
-    let key = document.at(document.root(), &list).and_then(|list| document.children(list).nth(i));
-    let mut pointer = list;
-    if let Some(node) = key {
-        push_step(&mut pointer, document, node, i);
-    }
+    let mut pointer = format!("{value}/contacts");
+    push_step(&mut pointer, document, contact, i);
     pointer
 }
 

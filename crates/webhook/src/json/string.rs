@@ -103,7 +103,8 @@ pub(crate) fn escape_into(out: &mut String, text: &str) {
 pub(crate) fn ascii_into(out: &mut String, json: &str) {
     let bytes = json.as_bytes();
     let (mut copied, mut at) = (0, 0);
-    while at < bytes.len() {
+    while let Some(next) = bytes[at..].iter().position(|byte| *byte == b'\\' || *byte >= 0x7f) {
+        at += next;
         match bytes[at] {
             b'\\' if bytes.get(at + 1) == Some(&b'u') => {
                 let end = (at + 6).min(bytes.len());
@@ -114,15 +115,14 @@ pub(crate) fn ascii_into(out: &mut String, json: &str) {
                 }
                 at = end;
             }
-            b'\\' => at += 2,
-            0x7f.. => {
+            b'\\' => at = (at + 2).min(bytes.len()),
+            _ => {
                 out.push_str(&json[copied..at]);
                 let c = json[at..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
                 escape_char(out, c);
                 at += c.len_utf8();
                 copied = at;
             }
-            _ => at += 1,
         }
     }
     out.push_str(&json[copied..]);

@@ -35,6 +35,9 @@ pub(super) fn withhold<'d, 'a>(
     for withhold in &order.withhold {
         work.one(withhold);
     }
+    // Longest first: an id that is taken out of a url would leave the rest of the url standing.
+    work.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    work.secrets.dedup();
     work.convert();
     let secrets = std::mem::take(&mut work.secrets);
     scrub(document, changes, message, &secrets);
@@ -172,7 +175,9 @@ impl Work<'_, '_, '_> {
         let converted = self.converted.entry(holder).or_default();
         converted.unsupported |= withhold.form == WithheldAs::Unsupported;
         converted.notices.push(withhold.notice.clone());
-        converted.captions.extend(withhold.caption.iter().filter(|caption| !caption.is_empty()).cloned());
+        let caption_place = format!("{}/caption", withhold.place);
+        let caption_goes = self.order.withhold.iter().any(|other| other.place == caption_place);
+        converted.captions.extend(withhold.caption.iter().filter(|text| !text.is_empty() && !caption_goes).cloned());
         // A text beside the blocked thing is what the customer wrote: it stays, as a caption does.
         let text_stays = kind.as_deref() == Some("text") && gone.as_deref().is_some_and(|gone| gone != "text");
         converted.gone.extend(gone);
