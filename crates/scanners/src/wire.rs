@@ -76,9 +76,17 @@ impl TransportProtocol for Line {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        match ready!(Pin::new(&mut self.socket).poll_read(cx, buf)) {
+            // It closed with bytes of ours unread. What it answered before counts, unless it is OK: see `stopped`.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.answer_bytes > 0 => {
+                self.stopped.store(true, Ordering::Release);
+            }
+            other => other?,
+        }
         self.answer_bytes += buf.filled().len() - before;
         if self.answer_bytes > REPLY_BYTES_MAX {
+            // An error must come with nothing read: tokio's `read_to_end` asserts it.
+            buf.set_filled(before);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long for clamd")));
         }
         Poll::Ready(Ok(()))

@@ -1,0 +1,381 @@
+//! Our own clamd, for real: started, asked, killed, reloaded. Without clamd on this machine these tests say so and do
+//! nothing (`make test` installs it).
+
+mod common;
+
+use common::{Zeros, config, eicar, file, file_of, scan, told};
+use guarita_inspect::FileInspector;
+use guarita_scanners::{ChildState, ClamAv, Config, Signatures, Titles};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+const READY: Duration = Duration::from_secs(20);
+const EICAR: &str = "found clamav/Win.Test.EICAR_HDB-1 critical";
+const TEST_FILE: &str = "found clamav/Clamav.Test.File-6 critical";
+
+/// A managed clamd with the test set (or with what lies in `database`).
+struct Own {
+    clamav: ClamAv,
+    storage: TempDir,
+    database: TempDir,
+}
+
+fn clamd_is_here() -> bool {
+    let here =
+        ["/usr/sbin/clamd", "/usr/bin/clamd", "/usr/local/sbin/clamd"].iter().any(|path| Path::new(path).exists());
+    if !here {
+        eprintln!("SKIPPED: clamd is not installed (`apt install clamav-daemon`)");
+    }
+    here
+}
+
+fn real_config(database: &Path) -> Config {
+    let mut config = Config { scan_seconds_max: 30, database: database.to_owned(), ..config() };
+    config.managed.database_check_seconds = 1;
+    config
+}
+
+/// `None`, said aloud, where clamd is not installed.
+async fn start(prepare: impl FnOnce(&Path, &mut Config)) -> Option<Own> {
+    if !clamd_is_here() {
+        return None;
+    }
+    let (storage, database) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    world_readable(database.path());
+    let mut config = real_config(database.path());
+    prepare(database.path(), &mut config);
+    let clamav = ClamAv::start(&config, storage.path(), Titles::default()).unwrap();
+    let ready = clamav.wait_ready(READY).await;
+    assert!(ready, "{:#?}", clamav.status());
+    Some(Own { clamav, storage, database })
+}
+
+/// As root, clamd runs as a lower user.
+fn world_readable(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eicar_is_found_and_clean_is_clean() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    let inspection = own.clamav.inspect(&file(&eicar())).await;
+    assert_eq!(told(&inspection), EICAR);
+    let finding = &inspection.findings[0];
+    assert_eq!((finding.title.as_str(), finding.evidence.as_str()), ("Malware conhecido", "Win.Test.EICAR_HDB-1"));
+    let by = &inspection.files[0].scanned_by[0];
+    assert!(by.starts_with("clamav ") && by.ends_with("/0"), "{by}");
+    assert_eq!(scan(&own.clamav, &[eicar(), b"\r\n \n".to_vec()].concat()).await, EICAR);
+    assert_eq!(scan(&own.clamav, &zip(&[("a.txt", &eicar())])).await, EICAR);
+    assert_eq!(scan(&own.clamav, &zip(&[("b.zip", &zip(&[("a.txt", &eicar())]))])).await, EICAR);
+    assert_eq!(scan(&own.clamav, b"hello").await, "ok");
+    assert_eq!(scan(&own.clamav, b"").await, "ok");
+
+    let status = own.clamav.status();
+    assert_eq!((status.ready, status.signatures, status.signature_age_seconds), (true, Signatures::TestSetOnly, None));
+    assert_eq!(status.signatures.label(), "test set only");
+    let managed = status.managed.unwrap();
+    assert_eq!((managed.state, managed.restarts, managed.loads), (ChildState::Running, 0, 1));
+    assert!(own.clamav.version().unwrap().ends_with(" test"));
+}
+
+/// Found wherever this clamd can unpack it; RAR and two InstallShield files need what a free build does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn debians_test_files_are_found() {
+    const NOT_UNPACKED: [&str; 4] = ["clam-v2.rar", "clam-v3.rar", "clam_ISmsi_ext.exe", "clam_ISmsi_int.exe"];
+    let Some(own) = start(|_, _| {}).await else { return };
+    let Ok(files) = fs::read_dir("/usr/share/clamav-testfiles") else {
+        return eprintln!("SKIPPED: no test files (`apt install clamav-testfiles`)");
+    };
+    let mut seen = 0;
+    for entry in files.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let told = scan(&own.clamav, &fs::read(entry.path()).unwrap()).await;
+        if NOT_UNPACKED.contains(&name.as_str()) {
+            assert!(!told.starts_with("found") || told == TEST_FILE, "{name}: {told}");
+        } else {
+            assert_eq!(told, TEST_FILE, "{name}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 30, "only {seen} test files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_and_encryption_are_gaps() {
+    let Some(own) = start(|_, config| {
+        config.file_bytes_max = 4 << 20;
+        config.managed.files_max = 100;
+    })
+    .await
+    else {
+        return;
+    };
+    let mut nested = b"hello".to_vec();
+    for level in 0..20 {
+        nested = zip(&[(&format!("{level}.zip"), &nested)]);
+    }
+    assert_eq!(scan(&own.clamav, &nested).await, "gap limits other");
+    let names: Vec<String> = (0..200).map(|i| format!("{i}.txt")).collect();
+    let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
+    assert_eq!(scan(&own.clamav, &zip(&many)).await, "gap limits other");
+    assert_eq!(scan(&own.clamav, &encrypted_zip()).await, "gap encrypted archive");
+    assert_eq!(told(&own.clamav.inspect(&file_of(Zeros((4 << 20) + 1))).await), "gap too_large other");
+    assert_eq!(told(&own.clamav.inspect(&file_of(Zeros(4 << 20))).await), "ok");
+}
+
+/// clamd's own size limit below ours, as with an outside clamd that nobody aligned.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_smaller_limit_of_clamd_is_a_gap() {
+    let Some(own) = start(|_, config| config.file_bytes_max = 1 << 20).await else { return };
+    let address = own.clamav.status().addresses[0].address.parse().unwrap();
+    let generous = Config { file_bytes_max: 100 << 20, ..real_config(own.database.path()) };
+    let clamd = guarita_scanners::Clamd::connect(&generous, vec![address], Titles::default());
+    assert!(clamd.wait_ready(READY).await);
+    for bytes in [(1 << 20) + 1, 3 << 20, 50 << 20] {
+        assert_eq!(told(&clamd.inspect(&file_of(Zeros(bytes))).await), "gap too_large other", "{bytes}");
+    }
+    assert!(clamd.ready(), "clamd did nothing wrong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_takes_little_memory() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    scan(&own.clamav, b"warm").await;
+    let before = peak_kilobytes();
+    assert_eq!(told(&own.clamav.inspect(&file_of(Zeros(100 << 20))).await), "ok");
+    let grown = peak_kilobytes() - before;
+    // SPEC: one 100 MB document adds at most 16 MB; other tests of this process grow beside it.
+    assert!(grown < 16 * 1024, "100 MB took {grown} KB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_clamd_comes_back() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    let pid = own.clamav.status().managed.unwrap().pid.unwrap();
+    kill(pid);
+    until("it is seen", || own.clamav.status().managed.unwrap().pid != Some(pid)).await;
+    let told = scan(&own.clamav, b"hello").await;
+    assert!(told == "ok" || told == "gap scanner_unavailable other", "{told}");
+    until("it is ready again", || own.clamav.ready()).await;
+    assert_eq!(scan(&own.clamav, &eicar()).await, EICAR);
+    let managed = own.clamav.status().managed.unwrap();
+    assert!(managed.restarts >= 1 && managed.pid.is_some_and(|now| now != pid), "{managed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_database_is_loaded() {
+    let signature = |text: &[u8], name: &str| format!("{name}:0:*:{}\n", hex(text));
+    let mine = signature(b"guarita-sample-one", "Guarita.One");
+    let eicar_too = signature(&eicar(), "Win.Test.EICAR_HDB-1");
+    let Some(own) =
+        start(|database, _| fs::write(database.join("mine.ndb"), format!("{mine}{eicar_too}")).unwrap()).await
+    else {
+        return;
+    };
+    let (one, two) = (b"-- guarita-sample-one --", b"-- guarita-sample-two --");
+    assert_eq!(scan(&own.clamav, one).await, "found clamav/Guarita.One.UNOFFICIAL critical");
+    assert_eq!(scan(&own.clamav, two).await, "ok");
+    assert_eq!(own.clamav.status().signatures, Signatures::Database);
+    let version = own.clamav.version().unwrap();
+
+    fs::write(own.database.path().join("new.ndb"), signature(b"guarita-sample-two", "Guarita.Two")).unwrap();
+    until("it is loaded", || own.clamav.status().managed.unwrap().loads == 2).await;
+    assert_eq!(scan(&own.clamav, two).await, "found clamav/Guarita.Two.UNOFFICIAL critical");
+    assert_ne!(own.clamav.version().unwrap(), version, "cached verdicts are asked again");
+    assert_eq!(own.clamav.status().managed.unwrap().restarts, 0, "a reload is no restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_that_arrive_later_replace_the_test_set() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    assert_eq!(own.clamav.status().signatures, Signatures::TestSetOnly);
+    let eicar_only = format!("My.Eicar:0:0:{}\n", hex(&eicar()));
+    fs::write(own.database.path().join("mine.ndb"), eicar_only).unwrap();
+    until("they are used", || own.clamav.status().signatures == Signatures::Database && own.clamav.ready()).await;
+    assert_eq!(scan(&own.clamav, &eicar()).await, "found clamav/My.Eicar.UNOFFICIAL critical");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_does_not_load_is_told_and_mended() {
+    if !clamd_is_here() {
+        return;
+    }
+    let (storage, database) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    world_readable(database.path());
+    fs::write(database.path().join("daily.cvd"), "not a database").unwrap();
+    let config = real_config(database.path());
+    let clamav = ClamAv::start(&config, storage.path(), Titles::default()).unwrap();
+    until("it is told", || clamav.status().why.is_some_and(|why| why.contains("clamd ended"))).await;
+    assert_eq!(scan(&clamav, b"hello").await, "gap scanner_unavailable other");
+    assert!(clamav.status().mend.is_some());
+    fs::remove_file(database.path().join("daily.cvd")).unwrap();
+    until("it runs with the test set", || clamav.ready()).await;
+    assert_eq!(scan(&clamav, &eicar()).await, EICAR);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_on_one_storage_share_a_clamd() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    let pid = own.clamav.status().managed.unwrap().pid.unwrap();
+    let second = ClamAv::start(&real_config(own.database.path()), own.storage.path(), Titles::default()).unwrap();
+    assert!(second.wait_ready(READY).await);
+    assert_eq!(scan(&second, &eicar()).await, EICAR);
+    assert_eq!(second.status().managed.unwrap().state, ChildState::Shared);
+    assert_eq!(own.clamav.status().managed.unwrap().pid, Some(pid), "the first one's clamd was left alone");
+    // The first ends; the second takes over.
+    own.clamav.stop().await;
+    drop(own.clamav);
+    until("the second runs its own", || second.status().managed.unwrap().state == ChildState::Running).await;
+    until("and asks it", || second.ready()).await;
+    assert_eq!(scan(&second, &eicar()).await, EICAR);
+}
+
+/// What a gateway killed with SIGKILL leaves behind where setpriv is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clamd_left_behind_is_ended() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    let settings = settings_of(&own);
+    let copy = own.storage.path().join("copy.conf");
+    fs::copy(&settings, &copy).unwrap();
+    let database = own.clamav.status().managed.unwrap().database;
+    let kept = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(database).unwrap().flatten() {
+        fs::copy(entry.path(), kept.path().join(entry.file_name())).unwrap();
+    }
+    own.clamav.stop().await;
+    // A stray one: the same command line, another socket, nobody's child.
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    let text = fs::read_to_string(&copy).unwrap();
+    let redirected: Vec<String> = text
+        .lines()
+        .map(|line| match line.split_once(' ') {
+            Some(("LocalSocket", _)) => format!("LocalSocket {}", own.storage.path().join("stray.sock").display()),
+            Some(("DatabaseDirectory", _)) => format!("DatabaseDirectory {}", kept.path().display()),
+            Some(("TemporaryDirectory", _)) => format!("TemporaryDirectory {}", kept.path().display()),
+            _ => line.to_owned(),
+        })
+        .collect();
+    fs::write(&settings, redirected.join("\n") + "\n").unwrap();
+    let mut stray = Command::new("/usr/sbin/clamd");
+    stray.arg("--foreground").arg("--config-file").arg(&settings);
+    let mut stray = stray.stdout(std::process::Stdio::null()).spawn().unwrap();
+    until("the stray one runs", || own.storage.path().join("stray.sock").exists()).await;
+
+    let again = ClamAv::start(&real_config(own.database.path()), own.storage.path(), Titles::default()).unwrap();
+    until("the stray one is ended", || stray.try_wait().unwrap().is_some()).await;
+    assert!(again.wait_ready(READY).await);
+    assert_eq!(scan(&again, &eicar()).await, EICAR);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_stays_behind() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    let settings = settings_of(&own);
+    let pid = own.clamav.status().managed.unwrap().pid.unwrap();
+    drop(own.clamav);
+    until("the child is gone", || !Path::new(&format!("/proc/{pid}")).exists()).await;
+    let temporary = settings.with_file_name("tmp");
+    assert!(!temporary.exists(), "pieces of files would stay in {}", temporary.display());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_clamd_is_a_gap_with_a_mend() {
+    let storage = tempfile::tempdir().unwrap();
+    let mut config = real_config(storage.path());
+    config.managed.clamd = PathBuf::from("/nowhere/clamd");
+    let clamav = ClamAv::start(&config, storage.path(), Titles::default()).unwrap();
+    let began = Instant::now();
+    assert!(!clamav.wait_ready(READY).await && began.elapsed() < Duration::from_secs(5));
+    assert_eq!(scan(&clamav, b"hello").await, "gap scanner_unavailable other");
+    let status = clamav.status();
+    assert!(status.why.unwrap().contains("/nowhere/clamd"));
+    assert!(status.mend.unwrap().contains("apt install clamav-daemon"));
+    assert_eq!(status.managed.unwrap().state, ChildState::Missing);
+    clamav.stop().await;
+}
+
+fn settings_of(own: &Own) -> PathBuf {
+    let address = own.clamav.status().addresses[0].address.clone();
+    let socket = PathBuf::from(address.strip_prefix("unix:").unwrap());
+    socket.parent().unwrap().with_file_name("clamd.conf")
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(15), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+/// The most memory this process ever held.
+fn peak_kilobytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A stored (uncompressed) zip; enough for what is tested here.
+fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+    zip_with_flags(members, 0)
+}
+
+/// A zip whose member says that it is encrypted.
+fn encrypted_zip() -> Vec<u8> {
+    zip_with_flags(&[("secret.txt", &[0x5a; 64])], 1)
+}
+
+fn zip_with_flags(members: &[(&str, &[u8])], flags: u16) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, bytes) in members {
+        let offset = u32::try_from(out.len()).unwrap();
+        let size = u32::try_from(bytes.len()).unwrap();
+        let mut head = Vec::new();
+        for field in [20, flags, 0, 0, 0x21] {
+            head.extend(u16::to_le_bytes(field));
+        }
+        for field in [crc32(bytes), size, size] {
+            head.extend(u32::to_le_bytes(field));
+        }
+        head.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+        head.extend([0, 0]);
+        out.extend(b"PK\x03\x04");
+        out.extend(&head);
+        out.extend(name.as_bytes());
+        out.extend(*bytes);
+        directory.extend(b"PK\x01\x02\x14\x00");
+        directory.extend(&head);
+        directory.extend([0; 10]);
+        directory.extend(offset.to_le_bytes());
+        directory.extend(name.as_bytes());
+    }
+    let (count, start) = (u16::try_from(members.len()).unwrap(), u32::try_from(out.len()).unwrap());
+    out.extend(&directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend(count.to_le_bytes());
+    out.extend(count.to_le_bytes());
+    out.extend(u32::try_from(directory.len()).unwrap().to_le_bytes());
+    out.extend(start.to_le_bytes());
+    out.extend([0, 0]);
+    out
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
