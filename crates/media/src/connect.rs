@@ -176,3 +176,35 @@ impl CheckedConnector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What connecting to a url on a loopback listener says, where only these hosts are named.
+    async fn check(media_hosts: &[&str], url: &str, expect: Result<(), ConnectError>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let hosts: Vec<String> = media_hosts.iter().map(|host| host.replace("PORT", &port)).collect();
+        let reach = Reach::new(&hosts, &"https://graph.facebook.com".parse().unwrap()).unwrap();
+        let connector = CheckedConnector { reach: Arc::new(reach), connect_timeout: Duration::from_secs(2) };
+        let outcome = connector.connect(&url.replace("PORT", &port).parse().unwrap()).await;
+        assert_eq!(outcome.map(drop), expect, "{media_hosts:?} {url}");
+    }
+
+    /// The check stands at the connection itself: whatever a name leads to, at whatever time, is looked at here.
+    #[tokio::test]
+    async fn names_and_addresses_that_lead_inside_are_refused() {
+        let private = || Err(ConnectError::PrivateAddress);
+        check(&[], "http://localhost:PORT/", private()).await;
+        check(&["*.fbcdn.net"], "http://127.0.0.1:PORT/", private()).await;
+        check(&[], "http://[::1]:PORT/", private()).await;
+        check(&[], "http://[::ffff:127.0.0.1]:PORT/", private()).await;
+        check(&[], "https://10.0.0.1/", private()).await;
+        check(&[], "http://0.0.0.0:PORT/", private()).await;
+        check(&["localhost:1"], "http://localhost:PORT/", private()).await;
+        check(&["localhost"], "http://localhost:PORT/", Ok(())).await;
+        check(&["127.0.0.1"], "http://127.0.0.1:PORT/", Ok(())).await;
+        check(&["127.0.0.1:PORT"], "http://127.0.0.1:PORT/", Ok(())).await;
+    }
+}

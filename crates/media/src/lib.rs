@@ -17,6 +17,7 @@ mod door;
 mod fetch;
 mod index;
 mod keys;
+mod probe;
 mod retention;
 
 pub use addresses::{HostPattern, is_public};
@@ -27,6 +28,7 @@ pub use door::Door;
 pub use fetch::{FetchProblem, Fetched, FetchedInMemory, Fetcher};
 pub use index::{IndexError, MediaIndex, MediaKey, MediaState, StoredMedia};
 pub use keys::MediaKeys;
+pub use probe::probe;
 pub use retention::{Swept, sweep};
 
 /// Milliseconds since 1970. The index and the stores read no clock.
