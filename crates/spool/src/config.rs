@@ -23,8 +23,8 @@ pub struct Config {
     pub append_bytes_max: usize,
     /// Bytes of fresh bodies kept in memory until they are claimed. Default 24 MiB.
     pub cache_bytes_max: usize,
-    /// Unfinished entries whose place in line is kept in memory (at most some 200 bytes each); the rest wait on disk.
-    /// Default 200 000.
+    /// Unfinished entries whose place in line is kept in memory (at most some 200 bytes each; one behind another of its
+    /// conversation counts an eighth); younger ones wait on disk. Default 200 000.
     pub queue_max: usize,
     /// Read connections for the console and for bodies that are no longer cached. Default 4.
     pub readers_max: usize,

@@ -231,8 +231,8 @@ impl Writer {
             }
         }
         drop(live);
-        answers.into_iter().for_each(|answer| answer());
         shared.changed.notify_waiters();
+        answers.into_iter().for_each(|answer| answer());
     }
 
     fn settle_append(
@@ -247,7 +247,7 @@ impl Writer {
                 let (seq, at) = (place.seq, entry.received_ms);
                 self.index.gather(seq, at, &entry.conversation, &entry.senders, &entry.dedupe);
                 let id = place.id();
-                if live.queue.len() >= self.shared.config.queue_max && live.spilled_from.is_none() {
+                if live.queue.weight() >= self.shared.config.queue_max && live.spilled_from.is_none() {
                     live.spilled_from = Some(seq);
                 }
                 if live.spilled_from.is_none() {
@@ -289,7 +289,7 @@ impl Writer {
             let (from, room) = {
                 let live = self.shared.live();
                 let Some(from) = live.spilled_from else { return Ok(()) };
-                (from, self.shared.config.queue_max.saturating_sub(live.queue.len()))
+                (from, self.shared.config.queue_max.saturating_sub(live.queue.weight()))
             };
             // Not for each place that falls free.
             if room < (self.shared.config.queue_max / 8).max(1) {
