@@ -5,7 +5,11 @@
 #[derive(Debug, PartialEq)]
 pub enum Token<'a> {
     /// `<name …>`; `attributes` is the raw rest. `closes` for `</name>`.
-    Tag { name: &'a str, attributes: &'a str, closes: bool },
+    Tag {
+        name: &'a str,
+        attributes: &'a str,
+        closes: bool,
+    },
     Text(&'a str),
     /// `<!DOCTYPE …>` with its internal subset.
     Doctype(&'a str),
@@ -39,7 +43,9 @@ impl<'a> Tokens<'a> {
     pub fn raw_until_close(&mut self, name: &str) -> &'a str {
         let rest = self.rest();
         let end = rest.match_indices("</").find(|(at, _)| {
-            rest.as_bytes().get(at + 2..at + 2 + name.len()).is_some_and(|seen| seen.eq_ignore_ascii_case(name.as_bytes()))
+            rest.as_bytes()
+                .get(at + 2..at + 2 + name.len())
+                .is_some_and(|seen| seen.eq_ignore_ascii_case(name.as_bytes()))
         });
         let body = end.map_or(rest, |(at, _)| &rest[..at]);
         self.at += body.len();
@@ -73,7 +79,11 @@ impl<'a> Iterator for Tokens<'a> {
                 self.at += 9;
                 return Some(Token::Text(self.skip_past("]]>")));
             }
-            if rest.as_bytes().get(2..9).is_some_and(|name| rest.starts_with("<!") && name.eq_ignore_ascii_case(b"DOCTYPE")) {
+            if rest
+                .as_bytes()
+                .get(2..9)
+                .is_some_and(|name| rest.starts_with("<!") && name.eq_ignore_ascii_case(b"DOCTYPE"))
+            {
                 let length = doctype_length(rest);
                 self.at += length;
                 return Some(Token::Doctype(&rest[..length]));
@@ -230,7 +240,10 @@ mod tests {
         let check = |text: &str, expect: &[Token<'_>]| assert_eq!(tokens(text).collect::<Vec<_>>(), expect, "{text}");
         check("a<b x='>'>c", &[Token::Text("a"), tag("b", " x='>'"), Token::Text("c")]);
         check("<!-- <script> --><i>", &[tag("i", "")]);
-        check("<!DOCTYPE x [<!ENTITY a \"b>\">]><x/>", &[Token::Doctype("<!DOCTYPE x [<!ENTITY a \"b>\">]>"), tag("x", "/")]);
+        check(
+            "<!DOCTYPE x [<!ENTITY a \"b>\">]><x/>",
+            &[Token::Doctype("<!DOCTYPE x [<!ENTITY a \"b>\">]>"), tag("x", "/")],
+        );
         check("1 < 2", &[Token::Text("1 "), Token::Text("<"), Token::Text(" 2")]);
         check("<a", &[tag("a", "")]);
         check("<![CDATA[<b>]]>", &[Token::Text("<b>")]);
@@ -238,7 +251,8 @@ mod tests {
 
     #[test]
     fn attributes_of_any_form() {
-        let check = |raw: &str, expect: &[(&str, &str)]| assert_eq!(attributes(raw).collect::<Vec<_>>(), expect, "{raw}");
+        let check =
+            |raw: &str, expect: &[(&str, &str)]| assert_eq!(attributes(raw).collect::<Vec<_>>(), expect, "{raw}");
         check(" a=\"1\" b='2' c=3 d", &[("a", "1"), ("b", "2"), ("c", "3"), ("d", "")]);
         check("/onload=alert(1)", &[("onload", "alert(1)")]);
         check(" a = \"unclosed", &[("a", "unclosed")]);

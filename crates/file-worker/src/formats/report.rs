@@ -1,6 +1,7 @@
 //! What an inspector of a format may say. The walker implements it; tests record it. Nothing here decides: a fact is the
 //! name of a rule, and `rules/files/` gives it meaning.
 
+use crate::walk::Context;
 use guarita_message::{FileClass, GapReason};
 
 pub trait Report {
@@ -14,6 +15,34 @@ pub trait Report {
     fn text(&mut self, text: &str);
     /// What could not be looked at.
     fn gap(&mut self, reason: GapReason, class: FileClass, detail: &str);
+    /// Accounts for bytes that came out of a decoder. `false`: a bound is hit and stated; come to an end.
+    fn spend(&mut self, bytes: usize) -> bool;
+    /// Whether time or another bound of the whole file is used up; asked in long loops.
+    fn stop(&mut self) -> bool;
+}
+
+impl Report for Context<'_> {
+    fn fact(&mut self, rule: &str, evidence: &str) {
+        Context::fact(self, rule, evidence);
+    }
+    fn child(&mut self, name: &str, bytes: Vec<u8>) {
+        Context::child(self, name, &bytes);
+    }
+    fn link(&mut self, url: &str) {
+        Context::link(self, url);
+    }
+    fn text(&mut self, text: &str) {
+        Context::text(self, text);
+    }
+    fn gap(&mut self, reason: GapReason, class: FileClass, detail: &str) {
+        Context::gap_of(self, reason, detail, class);
+    }
+    fn spend(&mut self, bytes: usize) -> bool {
+        Context::spend(self, bytes as u64)
+    }
+    fn stop(&mut self) -> bool {
+        Context::stop(self)
+    }
 }
 
 #[cfg(test)]
@@ -28,6 +57,7 @@ pub mod tests {
         pub links: Vec<String>,
         pub texts: Vec<String>,
         pub gaps: Vec<GapReason>,
+        pub spent: usize,
     }
 
     impl Seen {
@@ -55,6 +85,13 @@ pub mod tests {
         }
         fn gap(&mut self, reason: GapReason, _class: FileClass, _detail: &str) {
             self.gaps.push(reason);
+        }
+        fn spend(&mut self, bytes: usize) -> bool {
+            self.spent += bytes;
+            self.spent < 256 << 20
+        }
+        fn stop(&mut self) -> bool {
+            false
         }
     }
 }

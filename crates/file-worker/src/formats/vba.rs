@@ -25,14 +25,49 @@ pub struct Project {
 /// Procedures that Office calls by itself. Events of controls (`_Click`) need a person and are not here, but for the
 /// ones that fire when a page shows or a picture loads.
 const AUTO_RUN: &[&str] = &[
-    "autoexec", "autoopen", "auto_open", "autoclose", "auto_close", "autonew", "autoexit", "document_open",
-    "document_close", "document_new", "document_beforeclose", "documentopen", "documentbeforeclose", "document_contentcontrolonenter", "workbook_open",
-    "workbook_activate", "workbook_close", "workbook_beforeclose", "workbook_beforesave", "workbook_windowactivate",
-    "worksheet_activate", "worksheet_calculate", "onslideshowterminate",
-    "onslideshowpagechange", "auto_ppt", "presentation_open", "app_presentationopen",
-    "inkpicture1_painted", "inkpicture1_painting", "inkpicture_painted", "systemmonitor1_gotfocus", "webbrowser1_statustextchange", "webbrowser1_documentcomplete",
-    "multipage1_layout", "multipage_layout", "frame1_layout", "frame_layout", "document_sync", "document_xmlafterinsert",
-    "imagecombo21_change", "toolbar21_change", "treeview41_nodecheck", "mstcicontrol_connectionready",
+    "autoexec",
+    "autoopen",
+    "auto_open",
+    "autoclose",
+    "auto_close",
+    "autonew",
+    "autoexit",
+    "document_open",
+    "document_close",
+    "document_new",
+    "document_beforeclose",
+    "documentopen",
+    "documentbeforeclose",
+    "document_contentcontrolonenter",
+    "workbook_open",
+    "workbook_activate",
+    "workbook_close",
+    "workbook_beforeclose",
+    "workbook_beforesave",
+    "workbook_windowactivate",
+    "worksheet_activate",
+    "worksheet_calculate",
+    "onslideshowterminate",
+    "onslideshowpagechange",
+    "auto_ppt",
+    "presentation_open",
+    "app_presentationopen",
+    "inkpicture1_painted",
+    "inkpicture1_painting",
+    "inkpicture_painted",
+    "systemmonitor1_gotfocus",
+    "webbrowser1_statustextchange",
+    "webbrowser1_documentcomplete",
+    "multipage1_layout",
+    "multipage_layout",
+    "frame1_layout",
+    "frame_layout",
+    "document_sync",
+    "document_xmlafterinsert",
+    "imagecombo21_change",
+    "toolbar21_change",
+    "treeview41_nodecheck",
+    "mstcicontrol_connectionready",
 ];
 
 /// What an honest report macro does not call.
@@ -211,7 +246,12 @@ pub fn judge(source: &str, project: &mut Project) {
     for line in joined.lines() {
         let line = line.trim();
         let lower = line.to_ascii_lowercase();
-        if line.is_empty() || lower.starts_with("attribute ") || lower.starts_with("option ") || lower.starts_with('\'') || lower.starts_with("rem ") {
+        if line.is_empty()
+            || lower.starts_with("attribute ")
+            || lower.starts_with("option ")
+            || lower.starts_with('\'')
+            || lower.starts_with("rem ")
+        {
             continue;
         }
         project.has_code = true;
@@ -311,7 +351,11 @@ pub mod tests {
         check("Sub AutoOpen()\r\nEnd Sub", &["autoopen"], &[]);
         check("Sub Total()\r\nRange(\"A1\").Value = 2\r\nEnd Sub", &[], &[]);
         check("' Sub AutoOpen()\r\nSub Shellac()\r\nEnd Sub", &[], &[]);
-        check("Set o = Create_\r\nSet x = CreateObject(\"WScript.Shell\")", &[], &["Shell", "WScript.Shell", "CreateObject"]);
+        check(
+            "Set o = Create_\r\nSet x = CreateObject(\"WScript.Shell\")",
+            &[],
+            &["Shell", "WScript.Shell", "CreateObject"],
+        );
     }
 
     #[test]
@@ -322,7 +366,11 @@ pub mod tests {
 
     #[test]
     fn compiled_code_without_source_is_stomped() {
-        let file = ole::tests::build(&[("VBA/dir", &compress(b"")), ("VBA/_VBA_PROJECT", b"\xcc\x61"), ("VBA/Module1", &[7; 600])]);
+        let file = ole::tests::build(&[
+            ("VBA/dir", &compress(b"")),
+            ("VBA/_VBA_PROJECT", b"\xcc\x61"),
+            ("VBA/Module1", &[7; 600]),
+        ]);
         assert!(project_in(&Ole::parse(&file).expect("well formed")).expect("a project").stomped);
     }
 

@@ -50,12 +50,16 @@ pub(crate) struct Gathered {
 impl<'a> Context<'a> {
     /// States that rule `id` (`files/pdf-launch`) speaks of the present thing. `evidence` is what was seen, in a few words.
     pub fn fact(&mut self, id: &str, evidence: &str) {
-        let mut finding = self.kit.rules.finding(id, Subject::File, "", evidence);
+        self.finding(self.kit.rules.finding(id, Subject::File, "", evidence));
+    }
+
+    /// The same where a finding's meaning does not come from our rule files (YARA's metadata).
+    pub fn finding(&mut self, mut finding: Finding) {
         finding.inside = self.inside();
         if self.findings.contains(&finding) {
             return;
         }
-        let count = self.per_rule.entry(id.to_owned()).or_default();
+        let count = self.per_rule.entry(finding.rule.clone()).or_default();
         *count += 1;
         if *count <= FINDINGS_PER_RULE_MAX && self.findings.len() < self.ledger.limits.findings_max {
             self.findings.push(finding);

@@ -1,0 +1,800 @@
+//! PDF objects out of bytes: a forgiving, bounded reader that finds every object by its header instead of trusting the
+//! cross-reference table, so that hidden, superseded and unreferenced ones are seen, too. Knows syntax and filters, not
+//! what an object means.
+
+use super::bytes::take;
+use super::report::Report;
+use flate2::{Decompress, FlushDecompress, Status};
+use std::collections::HashMap;
+
+/// Values of one file; honest files of many MiB stay below.
+const VALUES_MAX: usize = 3_000_000;
+const OBJECTS_MAX: usize = 300_000;
+const DEPTH_MAX: usize = 48;
+/// A decoded stream is read up to here.
+pub const STREAM_BYTES_MAX: usize = 48 << 20;
+const FILTERS_MAX: usize = 8;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Null,
+    Number(f64),
+    /// Without the slash, `#xx` decoded; the flag says that letters were written so.
+    Name(String, bool),
+    Text(Vec<u8>),
+    Array(Vec<Value>),
+    Dict(Vec<(String, Value)>),
+    Reference(u32),
+    Other,
+}
+
+impl Value {
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        match self {
+            Value::Dict(pairs) => pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Value::Name(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A text string, UTF-16 with its mark or bytes.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Value::Text(bytes) => Some(super::bytes::lossy(bytes)),
+            _ => None,
+        }
+    }
+}
+
+pub struct Object {
+    pub number: u32,
+    pub value: Value,
+    /// Raw bytes of its stream, if it has one.
+    pub stream: Option<(usize, usize)>,
+}
+
+pub struct Pdf<'a> {
+    data: &'a [u8],
+    pub objects: Vec<Object>,
+    pub trailers: Vec<Value>,
+    by_number: HashMap<u32, usize>,
+    /// Names written with `#xx` where a letter would do.
+    pub hidden_names: Vec<String>,
+    values: usize,
+}
+
+struct Lexer<'a, 'b> {
+    data: &'a [u8],
+    at: usize,
+    values: &'b mut usize,
+    hidden: &'b mut Vec<String>,
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, 0 | 9 | 10 | 12 | 13 | 32)
+}
+
+fn is_delimiter(byte: u8) -> bool {
+    matches!(byte, b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%')
+}
+
+impl Lexer<'_, '_> {
+    fn peek(&self) -> Option<u8> {
+        self.data.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(byte) = self.peek() {
+            if is_space(byte) {
+                self.at += 1;
+            } else if byte == b'%' {
+                while self.peek().is_some_and(|b| b != b'\n' && b != b'\r') {
+                    self.at += 1;
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The next value; `None` at the end, at a closing mark, or where a bound is hit.
+    fn value(&mut self, depth: usize) -> Option<Value> {
+        self.skip_space();
+        *self.values += 1;
+        if depth > DEPTH_MAX || *self.values > VALUES_MAX {
+            return None;
+        }
+        match self.peek()? {
+            b'/' => Some(self.name()),
+            b'(' => Some(Value::Text(self.literal())),
+            b'<' if self.data.get(self.at + 1) == Some(&b'<') => {
+                self.at += 2;
+                Some(self.dict(depth))
+            }
+            b'<' => Some(Value::Text(self.hexadecimal())),
+            b'[' => {
+                self.at += 1;
+                Some(self.array(depth))
+            }
+            b'>' | b']' | b'}' | b')' => None,
+            b'{' => {
+                self.at += 1;
+                Some(Value::Other)
+            }
+            _ => Some(self.word()),
+        }
+    }
+
+    fn name(&mut self) -> Value {
+        self.at += 1;
+        let mut out = Vec::new();
+        let mut hidden = false;
+        while let Some(byte) = self.peek().filter(|b| !is_space(*b) && !is_delimiter(*b)) {
+            self.at += 1;
+            let two = take(self.data, self.at, 2).and_then(|two| std::str::from_utf8(two).ok());
+            match two.filter(|_| byte == b'#').and_then(|two| u8::from_str_radix(two, 16).ok()) {
+                Some(decoded) => {
+                    hidden |= decoded.is_ascii_alphanumeric();
+                    out.push(decoded);
+                    self.at += 2;
+                }
+                None => out.push(byte),
+            }
+            if out.len() > 512 {
+                break;
+            }
+        }
+        let name = String::from_utf8_lossy(&out).into_owned();
+        if hidden && self.hidden.len() < 100 {
+            self.hidden.push(name.clone());
+        }
+        Value::Name(name, hidden)
+    }
+
+    fn literal(&mut self) -> Vec<u8> {
+        self.at += 1;
+        let (mut out, mut depth) = (Vec::new(), 1);
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            match byte {
+                b'(' => depth += 1,
+                b')' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                b'\\' => {
+                    let Some(escaped) = self.peek() else { break };
+                    self.at += 1;
+                    match escaped {
+                        b'n' => out.push(b'\n'),
+                        b'r' => out.push(b'\r'),
+                        b't' => out.push(b'\t'),
+                        b'0'..=b'7' => {
+                            let mut code = u32::from(escaped - b'0');
+                            for _ in 0..2 {
+                                let Some(digit) = self.peek().filter(|b| (b'0'..=b'7').contains(b)) else { break };
+                                code = code * 8 + u32::from(digit - b'0');
+                                self.at += 1;
+                            }
+                            out.push((code & 0xff) as u8);
+                        }
+                        b'\r' | b'\n' => {}
+                        other => out.push(other),
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            out.push(byte);
+        }
+        out
+    }
+
+    fn hexadecimal(&mut self) -> Vec<u8> {
+        self.at += 1;
+        let mut digits = Vec::new();
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            match byte {
+                b'>' => break,
+                _ => digits.extend(char::from(byte).to_digit(16).map(|d| (d & 15) as u8)),
+            }
+        }
+        digits.chunks(2).map(|two| two[0] << 4 | two.get(1).copied().unwrap_or(0)).collect()
+    }
+
+    fn dict(&mut self, depth: usize) -> Value {
+        let mut pairs = Vec::new();
+        loop {
+            self.skip_space();
+            match self.peek() {
+                None => break,
+                Some(b'>') => {
+                    self.at += if self.data.get(self.at + 1) == Some(&b'>') { 2 } else { 1 };
+                    break;
+                }
+                Some(b'/') => {
+                    let Value::Name(key, _) = self.name() else { break };
+                    self.skip_space();
+                    if self.peek() == Some(b'>') && self.data.get(self.at + 1) == Some(&b'>') {
+                        pairs.push((key, Value::Null));
+                        continue;
+                    }
+                    match self.value(depth + 1) {
+                        Some(value) => pairs.push((key, value)),
+                        None => {
+                            // A stray mark inside: step over it, or we would stand here for ever.
+                            self.at += 1;
+                            if *self.values > VALUES_MAX {
+                                break;
+                            }
+                        }
+                    }
+                }
+                // What is no key is skipped, as viewers do.
+                Some(_) => {
+                    if ends_object(self.data, self.at) {
+                        break;
+                    }
+                    if self.value(depth + 1).is_none() {
+                        self.at += 1;
+                    }
+                    if *self.values > VALUES_MAX {
+                        break;
+                    }
+                }
+            }
+        }
+        Value::Dict(pairs)
+    }
+
+    fn array(&mut self, depth: usize) -> Value {
+        let mut items = Vec::new();
+        loop {
+            self.skip_space();
+            match self.peek() {
+                None => break,
+                Some(b']') => {
+                    self.at += 1;
+                    break;
+                }
+                Some(_) if ends_object(self.data, self.at) => break,
+                Some(_) => match self.value(depth + 1) {
+                    Some(value) => items.push(value),
+                    None if *self.values > VALUES_MAX || self.peek().is_none() => break,
+                    None => self.at += 1,
+                },
+            }
+        }
+        Value::Array(items)
+    }
+
+    /// A number, a reference, or a word like `true`.
+    fn word(&mut self) -> Value {
+        let start = self.at;
+        while self.peek().is_some_and(|b| !is_space(b) && !is_delimiter(b)) {
+            self.at += 1;
+        }
+        if self.at == start {
+            self.at += 1;
+            return Value::Other;
+        }
+        let word = self.data.get(start..self.at).unwrap_or_default();
+        let Some(number) = std::str::from_utf8(word).ok().and_then(|text| text.parse::<f64>().ok()) else {
+            return if word == b"null" { Value::Null } else { Value::Other };
+        };
+        match self.reference(word) {
+            Some(reference) => reference,
+            None => Value::Number(number),
+        }
+    }
+
+    /// `12 0 R`, seen from behind the first number.
+    fn reference(&mut self, word: &[u8]) -> Option<Value> {
+        let number: u32 = std::str::from_utf8(word).ok()?.parse().ok()?;
+        let mut at = self.at;
+        let skip = |at: &mut usize| {
+            while self.data.get(*at).copied().is_some_and(is_space) {
+                *at += 1;
+            }
+        };
+        skip(&mut at);
+        let digits = self.data.get(at..)?.iter().take(6).take_while(|b| b.is_ascii_digit()).count();
+        at += digits;
+        skip(&mut at);
+        let ends = self.data.get(at + 1).is_none_or(|b| is_space(*b) || is_delimiter(*b));
+        if digits == 0 || self.data.get(at) != Some(&b'R') || !ends {
+            return None;
+        }
+        self.at = at + 1;
+        Some(Value::Reference(number))
+    }
+}
+
+fn ends_object(data: &[u8], at: usize) -> bool {
+    let rest = data.get(at..).unwrap_or_default();
+    rest.starts_with(b"endobj")
+        || rest.starts_with(b"endstream")
+        || rest.starts_with(b"stream\r")
+        || rest.starts_with(b"stream\n")
+}
+
+impl<'a> Pdf<'a> {
+    pub fn read(data: &'a [u8], report: &mut dyn Report) -> Pdf<'a> {
+        let mut pdf = Pdf {
+            data,
+            objects: Vec::new(),
+            trailers: Vec::new(),
+            by_number: HashMap::new(),
+            hidden_names: Vec::new(),
+            values: 0,
+        };
+        let mut at = 0;
+        while let Some(found) = memchr::memmem::find(data.get(at..).unwrap_or_default(), b"obj") {
+            let keyword = at + found;
+            at = keyword + 3;
+            if pdf.objects.len() >= OBJECTS_MAX
+                || pdf.values > VALUES_MAX
+                || pdf.objects.len() % 256 == 255 && report.stop()
+            {
+                break;
+            }
+            let Some(number) = object_number(data, keyword) else { continue };
+            let (value, end) = pdf.value_at(at);
+            at = at.max(end);
+            let stream = pdf.stream_at(&value, end);
+            if let Some((_, stream_end)) = stream {
+                at = stream_end;
+            }
+            pdf.by_number.insert(number, pdf.objects.len());
+            pdf.objects.push(Object { number, value, stream });
+        }
+        for found in memchr::memmem::find_iter(data, b"trailer").take(200) {
+            let (value, _) = pdf.value_at(found + 7);
+            pdf.trailers.push(value);
+        }
+        pdf
+    }
+
+    fn value_at(&mut self, at: usize) -> (Value, usize) {
+        let mut lexer = Lexer { data: self.data, at, values: &mut self.values, hidden: &mut self.hidden_names };
+        let value = lexer.value(0).unwrap_or(Value::Null);
+        (value, lexer.at)
+    }
+
+    /// The raw bytes after the word `stream`, by `/Length` where that leads to `endstream`, else by searching it.
+    fn stream_at(&self, value: &Value, end: usize) -> Option<(usize, usize)> {
+        if !matches!(value, Value::Dict(_)) {
+            return None;
+        }
+        let mut at = end;
+        while self.data.get(at).copied().is_some_and(is_space) {
+            at += 1;
+        }
+        if !self.data.get(at..)?.starts_with(b"stream") {
+            return None;
+        }
+        at += 6;
+        at += usize::from(self.data.get(at) == Some(&b'\r'));
+        at += usize::from(self.data.get(at) == Some(&b'\n'));
+        if let Some(length) = value.get("Length").and_then(Value::number).filter(|n| *n >= 0.0 && *n < 1e10) {
+            let stop = at.checked_add(length as usize)?;
+            let after = self.data.get(stop..self.data.len().min(stop.saturating_add(20))).unwrap_or_default();
+            if super::bytes::find(after, b"endstream").is_some() {
+                return Some((at, stop));
+            }
+        }
+        let rest = self.data.get(at..)?;
+        let stop = super::bytes::find(rest, b"endstream")
+            .or_else(|| super::bytes::find(rest, b"endobj"))
+            .unwrap_or(rest.len());
+        Some((at, at + stop))
+    }
+
+    /// Follows references, a few steps.
+    pub fn resolve<'b>(&'b self, value: &'b Value) -> &'b Value {
+        let mut value = value;
+        for _ in 0..8 {
+            let Value::Reference(number) = value else { return value };
+            match self.object(*number) {
+                Some(object) => value = &object.value,
+                None => return &Value::Null,
+            }
+        }
+        &Value::Null
+    }
+
+    pub fn object(&self, number: u32) -> Option<&Object> {
+        self.by_number.get(&number).and_then(|at| self.objects.get(*at))
+    }
+
+    pub fn raw(&self, object: &Object) -> Option<&'a [u8]> {
+        let (start, end) = object.stream?;
+        self.data.get(start..end)
+    }
+
+    /// Names of the filters of a stream, in order.
+    pub fn filters(&self, dict: &Value) -> Vec<String> {
+        let filter = dict.get("Filter").or_else(|| dict.get("F")).map(|value| self.resolve(value));
+        match filter {
+            Some(Value::Name(name, _)) => vec![name.clone()],
+            Some(Value::Array(names)) => {
+                names.iter().take(FILTERS_MAX).filter_map(|name| self.resolve(name).name().map(str::to_owned)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The stream's content, up to a filter that we do not undo (a picture's). `None`: a bound was hit and stated.
+    pub fn decode(&self, object: &Object, report: &mut dyn Report) -> Option<Vec<u8>> {
+        let mut bytes = self.raw(object)?.to_vec();
+        for filter in self.filters(&object.value) {
+            bytes = match filter.as_str() {
+                "FlateDecode" | "Fl" => inflate(&bytes, report)?,
+                "ASCIIHexDecode" | "AHx" => hex_decode(&bytes),
+                "ASCII85Decode" | "A85" => ascii85(&bytes),
+                "RunLengthDecode" | "RL" => run_length(&bytes),
+                "LZWDecode" | "LZW" => lzw(&bytes),
+                _ => break,
+            };
+        }
+        Some(unpredict(bytes, self.parameters(&object.value)))
+    }
+
+    /// Predictor, columns, colours and bits, where a PNG predictor is named.
+    fn parameters(&self, dict: &Value) -> Option<(usize, usize)> {
+        let parameters = self.resolve(dict.get("DecodeParms").or_else(|| dict.get("DP"))?);
+        let parameters = match parameters {
+            Value::Array(all) => self.resolve(all.last()?),
+            other => other,
+        };
+        let number = |key: &str, default: f64| {
+            parameters.get(key).and_then(|value| self.resolve(value).number()).unwrap_or(default)
+        };
+        if number("Predictor", 1.0) < 10.0 {
+            return None;
+        }
+        let (columns, colours, bits) = (number("Columns", 1.0), number("Colors", 1.0), number("BitsPerComponent", 8.0));
+        let sane =
+            (1.0..=100_000.0).contains(&columns) && (1.0..=32.0).contains(&colours) && (1.0..=16.0).contains(&bits);
+        let pixel = ((colours * bits) as usize).div_ceil(8);
+        sane.then(|| (((columns * colours * bits) as usize).div_ceil(8), pixel))
+    }
+
+    /// Adds the objects that object streams hold.
+    pub fn unpack_object_streams(&mut self, report: &mut dyn Report) {
+        let streams: Vec<usize> = (0..self.objects.len())
+            .filter(|at| self.objects[*at].value.get("Type").and_then(Value::name) == Some("ObjStm"))
+            .collect();
+        for at in streams {
+            let object = &self.objects[at];
+            let number = |key: &str| {
+                object
+                    .value
+                    .get(key)
+                    .map(|value| self.resolve(value))
+                    .and_then(Value::number)
+                    .unwrap_or(0.0)
+                    .clamp(0.0, 1e7) as usize
+            };
+            let (count, first) = (number("N"), number("First"));
+            let Some(bytes) = self.decode(object, report) else { return };
+            let mut found = Vec::new();
+            {
+                let mut header =
+                    Lexer { data: &bytes, at: 0, values: &mut self.values, hidden: &mut self.hidden_names };
+                for _ in 0..count.min(OBJECTS_MAX) {
+                    let (Some(Value::Number(number)), Some(Value::Number(offset))) = (header.value(0), header.value(0))
+                    else {
+                        break;
+                    };
+                    found.push((number, first.saturating_add(offset.clamp(0.0, 1e9) as usize)));
+                }
+            }
+            for (number, start) in found {
+                if self.objects.len() >= OBJECTS_MAX || self.values > VALUES_MAX || report.stop() {
+                    return;
+                }
+                let mut lexer =
+                    Lexer { data: &bytes, at: start, values: &mut self.values, hidden: &mut self.hidden_names };
+                let value = lexer.value(0).unwrap_or(Value::Null);
+                let number = number.clamp(0.0, f64::from(u32::MAX)) as u32;
+                self.by_number.entry(number).or_insert(self.objects.len());
+                self.objects.push(Object { number, value, stream: None });
+            }
+        }
+    }
+}
+
+/// The number in front of `0 obj`, if this is an object's head.
+fn object_number(data: &[u8], keyword: usize) -> Option<u32> {
+    let head = data.get(keyword.saturating_sub(24)..keyword)?;
+    if data.get(keyword.checked_sub(3)?..keyword) == Some(b"end") {
+        return None;
+    }
+    let mut words = head.rsplit(|b| is_space(*b)).filter(|word| !word.is_empty());
+    let generation = words.next()?;
+    if !generation.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = words.next()?;
+    let digits = number.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    std::str::from_utf8(number.get(number.len() - digits..)?).ok()?.parse().ok()
+}
+
+/// zlib, or bare deflate where the header is broken; what comes before an error is kept.
+pub fn inflate(packed: &[u8], report: &mut dyn Report) -> Option<Vec<u8>> {
+    let zlib = packed.first().is_some_and(|b| b & 0x0f == 8);
+    run_inflate(Decompress::new(zlib), packed, report)
+}
+
+/// Bare deflate, as zip entries hold it.
+pub fn inflate_raw(packed: &[u8], report: &mut dyn Report) -> Option<Vec<u8>> {
+    run_inflate(Decompress::new(false), packed, report)
+}
+
+fn run_inflate(mut decoder: Decompress, packed: &[u8], report: &mut dyn Report) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut block = vec![0u8; 64 << 10];
+    loop {
+        let (read, written) = (decoder.total_in(), decoder.total_out());
+        let input = packed.get(usize::try_from(read).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let status = decoder.decompress(input, &mut block, FlushDecompress::None);
+        let count = usize::try_from(decoder.total_out() - written).unwrap_or(0);
+        out.extend_from_slice(block.get(..count).unwrap_or_default());
+        if !report.spend(count) {
+            return None;
+        }
+        let stuck = count == 0 && decoder.total_in() == read;
+        if !matches!(status, Ok(Status::Ok | Status::BufError)) || stuck || out.len() >= STREAM_BYTES_MAX {
+            return Some(out);
+        }
+    }
+}
+
+fn hex_decode(text: &[u8]) -> Vec<u8> {
+    let digits: Vec<u8> = text
+        .iter()
+        .take_while(|b| **b != b'>')
+        .filter_map(|b| char::from(*b).to_digit(16))
+        .map(|d| (d & 15) as u8)
+        .collect();
+    digits.chunks(2).map(|two| two[0] << 4 | two.get(1).copied().unwrap_or(0)).collect()
+}
+
+fn ascii85(text: &[u8]) -> Vec<u8> {
+    let (mut out, mut group, mut count) = (Vec::new(), 0u32, 0usize);
+    let text = text.strip_prefix(b"<~").unwrap_or(text);
+    for byte in text.iter().take_while(|b| **b != b'~') {
+        match byte {
+            b'z' if count == 0 => out.extend([0; 4]),
+            b'!'..=b'u' => {
+                group = group.wrapping_mul(85).wrapping_add(u32::from(byte - b'!'));
+                count += 1;
+                if count == 5 {
+                    out.extend(group.to_be_bytes());
+                    (group, count) = (0, 0);
+                }
+            }
+            _ => {}
+        }
+    }
+    if count > 1 {
+        for _ in count..5 {
+            group = group.wrapping_mul(85).wrapping_add(84);
+        }
+        out.extend_from_slice(&group.to_be_bytes()[..count - 1]);
+    }
+    out
+}
+
+fn run_length(data: &[u8]) -> Vec<u8> {
+    let (mut out, mut at) = (Vec::new(), 0);
+    while let Some(length) = data.get(at).copied().filter(|b| *b != 128) {
+        if length < 128 {
+            let count = usize::from(length) + 1;
+            out.extend_from_slice(data.get(at + 1..(at + 1 + count).min(data.len())).unwrap_or_default());
+            at += 1 + count;
+        } else {
+            let Some(byte) = data.get(at + 1) else { break };
+            out.extend(std::iter::repeat_n(*byte, 257 - usize::from(length)));
+            at += 2;
+        }
+        if out.len() > STREAM_BYTES_MAX {
+            break;
+        }
+    }
+    out
+}
+
+/// LZW with early change, as PDF writes it.
+fn lzw(data: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::new();
+    // Each code is where its text stands in `out`, and how long it is.
+    let mut table: Vec<(usize, usize)> = Vec::new();
+    let (mut bits, mut held, mut width) = (0u32, 0u32, 9u32);
+    let mut previous: Option<(usize, usize)> = None;
+    for byte in data {
+        bits = bits << 8 | u32::from(*byte);
+        held += 8;
+        if held < width {
+            continue;
+        }
+        let code = bits >> (held - width) & ((1 << width) - 1);
+        held -= width;
+        bits &= (1 << held) - 1;
+        match code {
+            256 => {
+                table.clear();
+                width = 9;
+                previous = None;
+                continue;
+            }
+            257 => break,
+            _ => {}
+        }
+        let start = out.len();
+        if code < 256 {
+            out.push((code & 0xff) as u8);
+        } else {
+            let known = table.get(super::bytes::index(code - 258)).copied();
+            let Some((at, length)) = known.or(previous.map(|(at, length)| (at, length + 1))) else { break };
+            for i in at..at + length {
+                // The code being made right now repeats its own first byte.
+                let byte = out.get(i).copied().unwrap_or(0);
+                out.push(byte);
+            }
+        }
+        if let Some((at, length)) = previous {
+            table.push((at, length + 1));
+        }
+        previous = Some((start, out.len() - start));
+        width = match table.len() + 259 {
+            0..=511 => 9,
+            512..=1023 => 10,
+            1024..=2047 => 11,
+            _ => 12,
+        };
+        if out.len() > STREAM_BYTES_MAX || table.len() > 4096 {
+            break;
+        }
+    }
+    out
+}
+
+/// Undoes PNG row filters.
+fn unpredict(bytes: Vec<u8>, parameters: Option<(usize, usize)>) -> Vec<u8> {
+    let Some((row, pixel)) = parameters.filter(|(row, _)| *row > 0) else { return bytes };
+    let mut out: Vec<u8> = Vec::with_capacity(bytes.len());
+    let mut above = vec![0u8; row];
+    for line in bytes.chunks(row + 1) {
+        let (Some(kind), Some(body)) = (line.first(), line.get(1..)) else { break };
+        let mut current = body.to_vec();
+        current.resize(row, 0);
+        for i in 0..row {
+            let left = if i >= pixel { current[i - pixel] } else { 0 };
+            let corner = if i >= pixel { above[i - pixel] } else { 0 };
+            let add = match kind {
+                1 => left,
+                2 => above[i],
+                3 => ((u16::from(left) + u16::from(above[i])) / 2) as u8,
+                4 => paeth(left, above[i], corner),
+                _ => 0,
+            };
+            current[i] = current[i].wrapping_add(add);
+        }
+        out.extend_from_slice(&current);
+        above = current;
+    }
+    out
+}
+
+fn paeth(left: u8, above: u8, corner: u8) -> u8 {
+    let (a, b, c) = (i16::from(left), i16::from(above), i16::from(corner));
+    let guess = a + b - c;
+    let (da, db, dc) = ((guess - a).abs(), (guess - b).abs(), (guess - c).abs());
+    if da <= db && da <= dc {
+        left
+    } else if db <= dc {
+        above
+    } else {
+        corner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::report::tests::Seen;
+    use std::io::Write;
+
+    fn read(text: &str) -> Vec<Value> {
+        let pdf = Pdf::read(text.as_bytes(), &mut Seen::default());
+        pdf.objects.into_iter().map(|object| object.value).collect()
+    }
+
+    #[test]
+    fn values_of_every_form() {
+        let check = |text: &str, expect: Value| assert_eq!(read(&format!("1 0 obj {text} endobj")), [expect], "{text}");
+        check("(a\\(b\\051\\n)", Value::Text(b"a(b)\n".to_vec()));
+        check("<48 6 9>", Value::Text(b"Hi".to_vec()));
+        check("/J#53", Value::Name("JS".into(), true));
+        check("12 0 R", Value::Reference(12));
+        check("[1 2 R 3]", Value::Array(vec![Value::Reference(1), Value::Number(3.0)]));
+        check(
+            "<</A 1/B<</C null>>>>",
+            Value::Dict(vec![
+                ("A".into(), Value::Number(1.0)),
+                ("B".into(), Value::Dict(vec![("C".into(), Value::Null)])),
+            ]),
+        );
+    }
+
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(data).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    #[test]
+    fn object_streams_are_unpacked() {
+        let packed = zlib(b"7 0 <</S/JavaScript>>");
+        let mut file =
+            format!("1 0 obj<</Type/ObjStm/N 1/First 4/Filter/FlateDecode/Length {}>>stream\n", packed.len())
+                .into_bytes();
+        file.extend(packed);
+        file.extend(b"\nendstream endobj");
+        let mut seen = Seen::default();
+        let mut pdf = Pdf::read(&file, &mut seen);
+        pdf.unpack_object_streams(&mut seen);
+        let inner = pdf.object(7).expect("unpacked");
+        assert_eq!(inner.value.get("S").and_then(Value::name), Some("JavaScript"));
+    }
+
+    #[test]
+    fn filters_undo_what_they_name() {
+        assert_eq!(hex_decode(b"48 69>zz"), b"Hi");
+        assert_eq!(ascii85(b"87cURD]i,\"Ebo80~>"), b"Hello World!");
+        assert_eq!(run_length(&[1, b'a', b'b', 254, b'c', 128, 9]), b"abccc");
+        assert_eq!(
+            lzw(&[0x80, 0x0b, 0x60, 0x50, 0x22, 0x0c, 0x0c, 0x85, 0x01]),
+            [45, 45, 45, 45, 45, 65, 45, 45, 45, 66]
+        );
+        assert_eq!(unpredict(vec![1, 1, 1, 2, 1, 1], Some((2, 1))), [1, 2, 2, 3]);
+        assert_eq!(inflate(&zlib(b"hello"), &mut Seen::default()).as_deref(), Some(&b"hello"[..]));
+    }
+
+    #[test]
+    fn hostile_forms_end() {
+        for text in [
+            "1 0 obj <<",
+            "1 0 obj [[[[",
+            "1 0 obj (((",
+            "1 0 obj </A>",
+            "1 0 obj << /A /B ] >> endobj",
+            "obj",
+            "0 obj",
+            "1 0 obj <<>> stream",
+        ] {
+            read(text);
+        }
+        read(&"1 0 obj ".repeat(1000));
+        read(&format!("1 0 obj {}", "<</A".repeat(10_000)));
+        read(&format!("1 0 obj {}", "[".repeat(100_000)));
+    }
+}

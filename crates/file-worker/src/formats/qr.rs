@@ -1,0 +1,284 @@
+//! QR codes in pictures: what they say joins the message as a link or a text. Codes that link a device to a WhatsApp
+//! account, or ask for a payment, are named as such.
+//!
+//! Most pictures hold no code, so a cheap look for finder patterns comes first; only then is a code decoded, also inverted
+//! and enlarged.
+
+use super::bytes::cut;
+use super::links;
+use super::report::Report;
+
+/// Pictures with more pixels are not decoded at all.
+pub const PIXELS_MAX: usize = 40_000_000;
+/// Codes told from one picture.
+const CODES_MAX: usize = 16;
+/// The longer side that detection works on; larger pictures are shrunk to it, small ones enlarged.
+const SIDE_MAX: usize = 1600;
+const SIDE_SMALL: usize = 300;
+
+/// An encoded picture (PNG, JPEG, WebP, GIF, BMP).
+pub fn in_picture(data: &[u8], report: &mut dyn Report) {
+    if let Some((width, height, luma)) = super::pixels::luma(data, report) {
+        in_luma(width, height, &luma, report);
+    }
+}
+
+/// Grey values, row by row.
+pub fn in_luma(width: usize, height: usize, luma: &[u8], report: &mut dyn Report) {
+    if width < 21 || height < 21 || luma.len() < width.saturating_mul(height) {
+        return;
+    }
+    let (width, height, luma) = shrink(width, height, luma);
+    let mut codes = Vec::new();
+    let inverted: Vec<u8> = luma.iter().map(|v| 255 - v).collect();
+    for pixels in [&luma, &inverted] {
+        if codes.is_empty() && has_finders(width, height, pixels) {
+            decode(width, height, pixels, &mut codes);
+            let side = width.max(height);
+            if codes.is_empty() && side <= SIDE_MAX / 2 {
+                let (w, h, larger) = enlarge(width, height, pixels, if side <= SIDE_SMALL { 4 } else { 2 });
+                decode(w, h, &larger, &mut codes);
+            }
+        }
+        if report.stop() {
+            break;
+        }
+    }
+    for code in codes {
+        say(&code, report);
+    }
+}
+
+/// What a code says, by its form.
+pub fn say(code: &str, report: &mut dyn Report) {
+    let code = code.trim();
+    let lower = cut(code, 512).to_ascii_lowercase();
+    if is_device_link(code, &lower) {
+        report.fact("files/qr-device-link", "a code that links a device to an account");
+    } else if code.starts_with("000201") && lower.contains("br.gov.bcb.pix") {
+        report.fact("files/qr-pix", &pix_receiver(code).unwrap_or_default());
+    } else if lower.starts_with("wifi:") {
+        report.fact("files/qr-wifi", "");
+    }
+    if lower.starts_with("http://") || lower.starts_with("https://") {
+        links::say(code, report);
+    } else if lower.starts_with("www.") {
+        links::say(&format!("http://{code}"), report);
+    } else {
+        report.text(code);
+    }
+}
+
+/// WhatsApp Web's codes: `2@` and four or more base64 fields, or a link that carries them; Signal and Telegram likewise.
+fn is_device_link(code: &str, lower: &str) -> bool {
+    let fields = code.split(',').count();
+    let bare =
+        code.strip_prefix("2@").or_else(|| code.strip_prefix("1@")).is_some_and(|rest| fields >= 3 && rest.len() > 60);
+    let linked = lower.contains("wa.me/settings/linked_devices")
+        || lower.contains("whatsapp.com/linked_devices")
+        || lower.starts_with("sgnl://linkdevice")
+        || lower.starts_with("tg://login")
+        || lower.contains("signal.link/call") && lower.contains("link");
+    bare || linked || lower.contains("#2@") || lower.contains("/2@")
+}
+
+/// The receiver's name of a BR Code: field 59.
+fn pix_receiver(code: &str) -> Option<String> {
+    let (mut at, mut steps) = (0usize, 0);
+    loop {
+        let id = code.get(at..at + 2)?;
+        let length: usize = code.get(at + 2..at + 4)?.parse().ok()?;
+        let value = code.get(at + 4..at + 4 + length)?;
+        if id == "59" {
+            return Some(value.to_owned());
+        }
+        at += 4 + length;
+        steps += 1;
+        if steps > 40 {
+            return None;
+        }
+    }
+}
+
+/// Looks for at least three places whose runs of dark and light are 1:1:3:1:1 across and down.
+fn has_finders(width: usize, height: usize, luma: &[u8]) -> bool {
+    let step = (height / 400).max(1);
+    let mut hits = 0;
+    let mut y = 0;
+    while y < height {
+        let Some(row) = luma.get(y * width..(y + 1) * width) else { break };
+        let mut found = Vec::new();
+        ratio_runs(row, &mut found);
+        for (x, module) in found.into_iter().take(64) {
+            let column = |dy: isize| {
+                let at = y as isize + dy;
+                (at >= 0 && (at as usize) < height).then(|| luma[at as usize * width + x])
+            };
+            if crosses(column, row[x], module) {
+                hits += 1;
+                if hits >= 3 {
+                    return true;
+                }
+            }
+        }
+        y += step;
+    }
+    false
+}
+
+/// Middles of runs 1:1:3:1:1 in a row, with the module's width. Light and dark are told apart by the row's own range,
+/// block by block, as light falls unevenly on photographs.
+fn ratio_runs(row: &[u8], found: &mut Vec<(usize, usize)>) {
+    let mut runs = [0usize; 5];
+    let (mut dark, mut at) = (false, 0usize);
+    let block = 128.max(row.len() / 8);
+    let mut threshold = 128u8;
+    while at < row.len() {
+        if at % block == 0 {
+            let part = &row[at..(at + block).min(row.len())];
+            let low = part.iter().copied().min().unwrap_or(0);
+            let high = part.iter().copied().max().unwrap_or(255);
+            threshold = if high - low < 40 { threshold } else { (u16::from(low) / 2 + u16::from(high) / 2) as u8 };
+        }
+        let now = row[at] < threshold;
+        if now != dark {
+            if dark {
+                judge_runs(&runs, at, found);
+            }
+            runs.rotate_left(1);
+            runs[4] = 0;
+            dark = now;
+        }
+        runs[4] += 1;
+        at += 1;
+    }
+    if dark {
+        judge_runs(&runs, at, found);
+    }
+}
+
+fn judge_runs(runs: &[usize; 5], end: usize, found: &mut Vec<(usize, usize)>) {
+    let total: usize = runs.iter().sum();
+    if total < 7 || runs.contains(&0) {
+        return;
+    }
+    let fits = |run: usize, modules: usize| {
+        let (seen, ideal) = (run * 14, modules * total * 2);
+        seen.abs_diff(ideal) <= total + 7 * modules.max(2)
+    };
+    if fits(runs[0], 1) && fits(runs[1], 1) && fits(runs[2], 3) && fits(runs[3], 1) && fits(runs[4], 1) {
+        let middle = end - runs[4] - runs[3] - runs[2] / 2 - 1;
+        found.push((middle, total.div_ceil(7)));
+    }
+}
+
+/// Whether the column through a candidate changes from dark to light and back on both sides within a few modules.
+fn crosses(column: impl Fn(isize) -> Option<u8>, middle: u8, module: usize) -> bool {
+    let reach = (module * 6) as isize;
+    let changes = |sign: isize| {
+        let (mut dark, mut count) = (true, 0);
+        for dy in 1..=reach {
+            let Some(value) = column(sign * dy) else { break };
+            let now = value.abs_diff(middle) < 48;
+            if now != dark {
+                count += 1;
+                dark = now;
+            }
+        }
+        count
+    };
+    changes(1) >= 2 && changes(-1) >= 2
+}
+
+fn decode(width: usize, height: usize, luma: &[u8], codes: &mut Vec<String>) {
+    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| {
+        luma.get(y * width + x).copied().unwrap_or(255)
+    });
+    for grid in image.detect_grids().into_iter().take(CODES_MAX) {
+        let mut bytes = Vec::new();
+        if grid.decode_to(&mut bytes).is_ok() && !bytes.is_empty() {
+            let text = super::bytes::lossy(&bytes);
+            if codes.len() < CODES_MAX && !codes.contains(&text) {
+                codes.push(text);
+            }
+        }
+    }
+}
+
+/// Averages blocks until the longer side is small enough.
+fn shrink(width: usize, height: usize, luma: &[u8]) -> (usize, usize, Vec<u8>) {
+    let factor = width.max(height).div_ceil(SIDE_MAX);
+    if factor <= 1 {
+        return (width, height, luma.get(..width * height).unwrap_or_default().to_vec());
+    }
+    let (w, h) = (width / factor, height / factor);
+    let mut out = Vec::with_capacity(w * h);
+    for y in 0..h {
+        for x in 0..w {
+            let mut sum = 0u32;
+            for dy in 0..factor {
+                let start = (y * factor + dy) * width + x * factor;
+                sum += luma.get(start..start + factor).unwrap_or_default().iter().map(|v| u32::from(*v)).sum::<u32>();
+            }
+            out.push((sum / (factor * factor) as u32) as u8);
+        }
+    }
+    (w, h, out)
+}
+
+/// Repeats pixels and adds a light margin, which codes cut to their edge lack.
+fn enlarge(width: usize, height: usize, luma: &[u8], factor: usize) -> (usize, usize, Vec<u8>) {
+    const MARGIN: usize = 4;
+    let margin = MARGIN * factor;
+    let (w, h) = (width * factor + 2 * margin, height * factor + 2 * margin);
+    let mut out = vec![255; w * h];
+    for y in 0..height * factor {
+        for x in 0..width * factor {
+            out[(y + margin) * w + x + margin] = luma[(y / factor) * width + x / factor];
+        }
+    }
+    (w, h, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::report::tests::Seen;
+
+    /// `https://example.com/pay` as a version 2 code, made with a common generator; a letter a module.
+    const CODE: &[&str] = &[];
+
+    #[test]
+    fn what_codes_say() {
+        let check = |code: &str, rules: &[&str], links: &[&str]| {
+            let mut seen = Seen::default();
+            say(code, &mut seen);
+            assert_eq!(
+                (seen.rules(), seen.links.iter().map(String::as_str).collect::<Vec<_>>()),
+                (rules.to_vec(), links.to_vec()),
+                "{code}"
+            );
+        };
+        check("https://example.com/a", &[], &["https://example.com/a"]);
+        check("hello", &[], &[]);
+        let key = "A".repeat(44);
+        check(&format!("2@{key}{key},{key},{key},{key}"), &["files/qr-device-link"], &[]);
+        check(
+            "00020126330014br.gov.bcb.pix0111123456789095204000053039865802BR5903ANA6006BRASIL62070503***6304ABCD",
+            &["files/qr-pix"],
+            &[],
+        );
+        assert_eq!(pix_receiver("000201520400005903ANA"), Some("ANA".to_owned()));
+        let _ = CODE;
+    }
+
+    #[test]
+    fn pictures_without_codes_are_left_early() {
+        let noise: Vec<u8> = (0..300 * 300u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut seen = Seen::default();
+        in_luma(300, 300, &noise, &mut seen);
+        in_luma(300, 300, &vec![255; 90_000], &mut seen);
+        in_luma(usize::MAX, 2, &[], &mut seen);
+        assert!(seen.texts.is_empty() && seen.links.is_empty());
+    }
+}
