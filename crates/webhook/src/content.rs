@@ -45,8 +45,11 @@ pub(crate) struct Rules {
     pub nested: Option<(&'static str, &'static str)>,
     pub seen: fn(Place<'_>) -> Seen,
     /// The media object that a node is, and the name of its url's member.
-    pub media: fn(&Document<'_>, NodeId, &str) -> Option<(MediaRef, Option<&'static str>)>,
+    pub media: fn(&Document<'_>, NodeId, &str) -> Option<Media>,
 }
+
+/// A file, and the name of the member that holds its url.
+pub(crate) type Media = (MediaRef, Option<&'static str>);
 
 pub(crate) struct Walker<'d, 'a> {
     document: &'d Document<'a>,

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use guarita_message::{ContentHash, TextEdit};
 
+mod entities;
 mod withhold;
 
 /// What goes out where something must not, and cannot be found.
@@ -25,7 +26,11 @@ pub fn rewrite(body: &[u8], orders: &[Order]) -> Vec<u8> {
         return if orders.iter().any(withholds) { NOTHING.to_vec() } else { body.to_vec() };
     };
     let mut changes = Changes::of(&document);
+    let telegram = document.get(document.root(), "update_id").is_some();
     for order in orders {
+        if telegram {
+            entities::shift(&document, &mut changes, &order.edits);
+        }
         for edit in &order.edits {
             edit_text(&document, &mut changes, edit);
         }

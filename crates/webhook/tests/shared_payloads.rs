@@ -1,6 +1,8 @@
 //! Every payload that was collected from the field, where that collection lies beside the checkout: all of them parse, an
 //! order-less rewrite keeps the bytes, an annotation changes nothing else, and cutting loses nothing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use guarita_message::{Channel, PartBody};
 use guarita_webhook::{Order, SplitBy, parse, rewrite, split, without};
 use serde_json::Value;

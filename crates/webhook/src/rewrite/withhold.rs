@@ -8,6 +8,7 @@ use crate::orders::{MediaUrl, Order, WithheldAs, Withhold};
 use std::collections::BTreeMap;
 
 mod attachment;
+mod update;
 
 /// Meta's words for a message it could not show.
 const ERROR_CODE: u32 = 131_051;
@@ -29,6 +30,9 @@ pub(super) fn withhold<'d, 'a>(
     }
     let rules = match document.get_text(document.root(), "object").as_deref() {
         Some("page" | "instagram") => return attachment::withhold(document, changes, message, order),
+        None if document.get(document.root(), "update_id").is_some() => {
+            return update::withhold(document, changes, message, order);
+        }
         _ => &crate::whatsapp::RULES,
     };
     let mut work = Work { document, changes, message, order, rules, converted: BTreeMap::new(), secrets: vec![] };
@@ -88,9 +92,9 @@ impl Work<'_, '_, '_> {
             WithheldAs::Keep if media_of(document, target, self.rules).is_some() => self.stand_in(target, withhold),
             WithheldAs::Unsupported => {
                 let (_, member) = self.below(target, self.message);
-                self.to_convert(self.message, withhold, Some(member));
+                self.note_conversion(self.message, withhold, Some(member));
             }
-            WithheldAs::Text | WithheldAs::Keep => self.to_convert(holder, withhold, Some(member)),
+            WithheldAs::Text | WithheldAs::Keep => self.note_conversion(holder, withhold, Some(member)),
         }
     }
 
@@ -99,11 +103,11 @@ impl Work<'_, '_, '_> {
         for member in self.document.children(self.message).collect::<Vec<_>>() {
             let found = secrets_of(self.document, member, self.rules);
             if !found.is_empty() {
-                self.to_convert(self.message, withhold, Some(member));
+                self.note_conversion(self.message, withhold, Some(member));
             }
             self.secrets.extend(found);
         }
-        self.to_convert(self.message, withhold, None);
+        self.note_conversion(self.message, withhold, None);
     }
 
     /// The innermost message object around a node, and the member of it that holds the node.
@@ -169,7 +173,7 @@ impl Work<'_, '_, '_> {
         }
     }
 
-    fn to_convert(&mut self, holder: NodeId, withhold: &Withhold, member: Option<NodeId>) {
+    fn note_conversion(&mut self, holder: NodeId, withhold: &Withhold, member: Option<NodeId>) {
         let gone = member.and_then(|member| self.document.key(member)).map(|key| key.into_owned());
         let kind = self.document.get_text(holder, "type").map(|kind| kind.into_owned());
         let converted = self.converted.entry(holder).or_default();

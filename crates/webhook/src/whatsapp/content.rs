@@ -1,6 +1,6 @@
 //! What is what in a WhatsApp message: the names of its strings, and what makes an object a file.
 
-use crate::content::{Place, Rules, Seen, hash_of, is_opaque, is_url};
+use crate::content::{Media, Place, Rules, Seen, hash_of, is_opaque, is_url};
 use crate::json::{Document, NodeId};
 use guarita_message::{MediaRef, TextRole};
 
@@ -60,7 +60,7 @@ fn seen(place: Place<'_>) -> Seen {
 }
 
 /// Any object with an id or a url and a declared type, wherever it stands; under a known kind's name also without a type.
-fn media(document: &Document<'_>, node: NodeId, key: &str) -> Option<(MediaRef, Option<&'static str>)> {
+fn media(document: &Document<'_>, node: NodeId, key: &str) -> Option<Media> {
     let mut media = MediaRef::default();
     let mut url_key = None;
     for child in document.children(node) {
