@@ -4,7 +4,9 @@
 //! live in `scanners`), round 2 at texts and links, those found in files included ([`inspect_text`], [`inspect_link`]).
 
 mod file;
+pub mod links;
 pub mod texts;
 
 pub use file::{Content, FileInspector, FileUnderScan, Pending};
+pub use links::{FoundLink, LinkContext, Lists, find_links, inspect_link};
 pub use texts::{TextContext, inspect_text};

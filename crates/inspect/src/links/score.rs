@@ -1,0 +1,78 @@
+//! The learned score of a link, and what it owes to what. Pure arithmetic over the weights that `rules` has checked.
+
+use super::features::{CHANNELS, FEATURE_COUNT, FEATURES};
+use guarita_rules::links::LinkModel;
+
+/// Sums of the n-grams' weights, each part of the link by itself, so that a long path weighs no more than a short one.
+#[derive(Default)]
+pub(super) struct GramSums {
+    sums: [i32; CHANNELS],
+    counts: [u32; CHANNELS],
+}
+
+impl GramSums {
+    pub(super) fn add(&mut self, model: &LinkModel, channel: usize, hash: u32) {
+        self.sums[channel] += i32::from(model.buckets[hash as usize & (model.buckets.len() - 1)]);
+        self.counts[channel] += 1;
+    }
+
+    pub(super) fn finish(&self, model: &LinkModel) -> [f32; CHANNELS] {
+        std::array::from_fn(|channel| {
+            let count = self.counts[channel].max(1) as f32;
+            model.scales[channel] * self.sums[channel] as f32 / count.sqrt()
+        })
+    }
+}
+
+/// The score, 0 to 1.
+pub(super) fn score(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
+    if model.features != FEATURE_COUNT {
+        return 0.0;
+    }
+    let raw = model.trees.iter().fold(model.bias, |sum, tree| {
+        let mut at = 0;
+        loop {
+            let node = &tree.nodes[at];
+            if node.left == 0 {
+                return sum + node.value;
+            }
+            at = usize::from(if row[usize::from(node.feature)] <= node.threshold { node.left } else { node.right });
+        }
+    });
+    calibrated(model, raw)
+}
+
+fn calibrated(model: &LinkModel, raw: f32) -> f32 {
+    let curve = &model.curve;
+    let after = curve.partition_point(|(at, _)| *at <= raw);
+    let score = match (after.checked_sub(1).and_then(|before| curve.get(before)), curve.get(after)) {
+        (None, first) => first.map_or(0.0, |point| point.1),
+        (Some(last), None) => last.1,
+        (Some((x0, y0)), Some((x1, y1))) => y0 + (y1 - y0) * (raw - x0) / (x1 - x0),
+    };
+    score.clamp(0.0, 1.0)
+}
+
+/// Features by how much they raised the score, the strongest first; exact for these trees, as every step on a tree's
+/// way adds the difference of two nodes' values.
+pub(super) fn strongest_reasons(model: &LinkModel, row: &[f32; FEATURE_COUNT], most: usize) -> Vec<&'static str> {
+    let mut raised = [0.0_f32; FEATURE_COUNT];
+    if model.features != FEATURE_COUNT {
+        return Vec::new();
+    }
+    for tree in &model.trees {
+        let mut at = 0;
+        loop {
+            let node = &tree.nodes[at];
+            if node.left == 0 {
+                break;
+            }
+            let feature = usize::from(node.feature);
+            at = usize::from(if row[feature] <= node.threshold { node.left } else { node.right });
+            raised[feature] += tree.nodes[at].value - node.value;
+        }
+    }
+    let mut order: Vec<usize> = (0..FEATURE_COUNT).filter(|feature| raised[*feature] > 0.1).collect();
+    order.sort_by(|a, b| raised[*b].total_cmp(&raised[*a]));
+    order.into_iter().take(most).map(|feature| FEATURES[feature]).collect()
+}
