@@ -11,17 +11,23 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_AHEAD: usize = 2;
 
+/// The last one says so: a small file then needs one hand-over between threads, not two.
+struct Chunk {
+    bytes: Bytes,
+    last: bool,
+}
+
 /// What the stream knows once it ended.
 #[derive(Default)]
 pub(crate) struct ReadOutcome {
-    /// Every announced byte was handed over, and no more came.
+    /// Every announced byte was read, there were no more, and all were handed over.
     whole: AtomicBool,
     fault: Mutex<Option<String>>,
 }
@@ -43,8 +49,10 @@ impl ReadOutcome {
 
 /// The content as `clamav_client` takes it. Ends early, without a fault, once `stop` is set.
 pub(crate) struct Chunks {
-    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    chunks: mpsc::Receiver<io::Result<Chunk>>,
+    ended: bool,
     stop: Arc<AtomicBool>,
+    outcome: Arc<ReadOutcome>,
 }
 
 impl Chunks {
@@ -59,48 +67,51 @@ impl Chunks {
         let told = Arc::clone(&outcome);
         tokio::task::spawn_blocking(move || {
             let _place = place;
-            match read_all(content.as_ref(), &sender) {
-                Ok(whole) => told.whole.store(whole, Ordering::Release),
-                Err(fault) => {
-                    told.set_fault(fault.to_string());
-                    let _ = sender.blocking_send(Err(fault));
-                }
+            if let Err(fault) = read_all(content.as_ref(), &sender) {
+                told.set_fault(fault.to_string());
+                let _ = sender.blocking_send(Err(fault));
             }
         });
-        (Chunks { chunks, stop }, outcome)
+        (Chunks { chunks, ended: false, stop, outcome: Arc::clone(&outcome) }, outcome)
     }
 }
 
-/// `Ok(false)`: the other side stopped listening.
-fn read_all(content: &dyn Content, sender: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<bool> {
-    let announced = content.bytes();
+fn read_all(content: &dyn Content, sender: &mpsc::Sender<io::Result<Chunk>>) -> io::Result<()> {
     let mut reader = content.open()?;
-    let mut left = announced;
-    while left > 0 {
+    let mut left = content.bytes();
+    loop {
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
-        let mut chunk = vec![0; want];
-        reader.read_exact(&mut chunk).map_err(|error| match error.kind() {
+        let mut bytes = vec![0; want];
+        reader.read_exact(&mut bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::other("the stored file is shorter than announced"),
             _ => error,
         })?;
         left -= want as u64;
-        if sender.blocking_send(Ok(chunk.into())).is_err() {
-            return Ok(false);
+        let last = left == 0;
+        if last && reader.read(&mut [0])? != 0 {
+            return Err(io::Error::other("the stored file is longer than announced"));
+        }
+        let nobody_listens = sender.blocking_send(Ok(Chunk { bytes: bytes.into(), last })).is_err();
+        if last || nobody_listens {
+            return Ok(());
         }
     }
-    if reader.read(&mut [0])? != 0 {
-        return Err(io::Error::other("the stored file is longer than announced"));
-    }
-    Ok(true)
 }
 
 impl Stream for Chunks {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.stop.load(Ordering::Acquire) {
+        if self.ended || self.stop.load(Ordering::Acquire) {
             return Poll::Ready(None);
         }
-        self.chunks.poll_recv(context)
+        let Some(chunk) = ready!(self.chunks.poll_recv(context)) else { return Poll::Ready(None) };
+        Poll::Ready(Some(chunk.map(|chunk| {
+            if chunk.last {
+                self.ended = true;
+                self.outcome.whole.store(true, Ordering::Release);
+            }
+            chunk.bytes
+        })))
     }
 }

@@ -100,7 +100,7 @@ async fn run(program: &Path, settings: &Path, identity: &Identity) -> io::Result
 
 /// Its own words for a failure, kept short.
 fn why(output: &str, status: std::process::ExitStatus) -> String {
-    let errors = output.lines().filter(|line| line.contains("ERROR") || line.contains("Can't")).next_back();
+    let errors = output.lines().rfind(|line| line.contains("ERROR") || line.contains("Can't"));
     let line = errors.or_else(|| output.lines().rev().find(|line| !line.trim().is_empty()));
     let text: String = line.unwrap_or("it said nothing").chars().filter(|c| !c.is_control()).take(200).collect();
     if text.contains("locked by another process") {

@@ -1,4 +1,5 @@
 //! Every way an outside clamd can fail us, on a socket: never "clean", never a hang, never a panic.
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
 mod common;
 

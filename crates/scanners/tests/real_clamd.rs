@@ -1,5 +1,6 @@
 //! Our own clamd, for real: started, asked, killed, reloaded. Without clamd on this machine these tests say so and do
 //! nothing (`make test` installs it).
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! What the tests of this crate share: contents, files to scan, clamds that misbehave. Knows no test.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
 pub mod fake;
 
@@ -105,7 +106,6 @@ pub async fn scan(inspector: &impl FileInspector, bytes: &[u8]) -> String {
     told(&inspector.inspect(&file(bytes)).await)
 }
 
-/// EICAR and Debian's files are spread over archives, so that their bytes never lie here as they are.
 pub fn eicar() -> Vec<u8> {
     guarita_scanners::eicar()
 }
