@@ -1,2 +1,154 @@
-//! x
-fn main(){}
+//! The one binary: the gateway, its demo, and the operators' tools. It reads the configuration, builds everything, starts
+//! and stops it; what each thing does stands in the other crates.
+
+mod commands;
+mod config;
+mod engine;
+mod gateway;
+mod metrics;
+mod rules;
+
+use clap::{Parser, Subcommand};
+use commands::{check_config, demo, doctor, replay, rules_test, run, scan, simulate};
+use config::{LogFormat, LogSettings, Settings};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+#[derive(Parser, Debug)]
+#[command(version, about = "A gateway between Meta's webhooks and your backend: what is dangerous stays at the booth.")]
+struct Cli {
+    /// The configuration file; without it ./guarita.toml is read if there is one.
+    #[arg(long, global = true, env = "GUARITA_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// The gateway.
+    Run,
+    /// A working gateway with a stand-in for Meta and a sample backend: a whole conversation, shown side by side.
+    Demo(demo::DemoArgs),
+    /// The gateway's inspectors on local files, texts and links. Exit: 0 clean, 1 suspicious, 2 malicious, 3 unscanned.
+    Scan(scan::ScanArgs),
+    /// The stand-in for Meta alone: serves media, sends signed deliveries.
+    Simulate(simulate::SimulateArgs),
+    /// Shows step by step what would happen to a recorded delivery.
+    Replay(replay::ReplayArgs),
+    /// Checks the configuration, and says what goes where.
+    CheckConfig,
+    /// Prints every key with its default and meaning.
+    PrintConfig,
+    /// Works on rules.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Tries each outside thing, and says how to mend what fails.
+    Doctor,
+    /// The locked file worker; started by the gateway, never by hand.
+    #[command(hide = true)]
+    FileWorker,
+}
+
+#[derive(Subcommand, Debug)]
+enum RulesCommand {
+    /// Runs every rule's samples.
+    Test,
+}
+
+fn main() -> ExitCode {
+    // Before anything else: the worker must not start threads, read the environment or parse arguments it needs not.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "file-worker") {
+        return ExitCode::from(1);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { scan::WRONG_USE } else { 0 });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("guarita: the system gives no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(command(cli));
+    // Threads that still wait for input must not hold up the end.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+async fn command(cli: Cli) -> u8 {
+    let path = config_path(cli.config.as_deref());
+    let file = path
+        .as_deref()
+        .map_or_else(|| "the environment (no guarita.toml here)".to_owned(), |path| path.display().to_string());
+    let settings = || Settings::read(path.as_deref());
+    let read = || {
+        settings().map_err(|error| {
+            eprintln!("{error}");
+            scan::WRONG_USE
+        })
+    };
+    let quiet = LogSettings { format: LogFormat::Text, level: "error".into() };
+    match cli.command {
+        Command::Run => match read() {
+            Ok(settings) => {
+                log(&settings.log);
+                raise_descriptor_limit();
+                run::run(settings, &file).await
+            }
+            Err(code) => code,
+        },
+        Command::Demo(args) => {
+            log(&quiet);
+            demo::demo(args).await
+        }
+        Command::Scan(args) => match read() {
+            Ok(settings) => {
+                log(&quiet);
+                scan::scan(args, settings).await
+            }
+            Err(code) => code,
+        },
+        Command::Simulate(args) => simulate::simulate(args).await,
+        Command::Replay(args) => read().map_or_else(|code| code, |settings| replay::replay(&args, &settings)),
+        Command::CheckConfig => check_config::check_config(settings(), &file),
+        Command::PrintConfig => check_config::print_config(),
+        Command::Rules(RulesCommand::Test) => {
+            read().map_or_else(|code| code, |settings| rules_test::rules_test(&settings))
+        }
+        Command::Doctor => match read() {
+            Ok(settings) => doctor::doctor(settings, &file).await,
+            Err(code) => code,
+        },
+        Command::FileWorker => 1,
+    }
+}
+
+fn config_path(given: Option<&Path>) -> Option<PathBuf> {
+    given.map(Path::to_owned).or_else(|| Some(PathBuf::from("guarita.toml")).filter(|path| path.exists()))
+}
+
+/// Logs go to standard error: standard output belongs to a command's answer.
+fn log(settings: &LogSettings) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.level).unwrap_or_else(|_| "info".into());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match settings.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+    };
+    drop(set); // a second command in one process (tests) keeps the first one's
+}
+
+/// A gateway holds many connections; the soft limit of most systems is for shells.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

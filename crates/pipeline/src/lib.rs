@@ -1,1 +1,17 @@
-//! (being built)
+//! The story of one delivery: claim, parse, fetch, look, decide, rewrite, deliver.
+//!
+//! Calls the pure crates and the edges in order and decides nothing itself. It names no concrete scanner and no concrete
+//! store: those are handed in as traits. `process.rs` reads as the list in the architecture page; each step's output is
+//! the next one's input.
+
+mod config;
+mod files;
+mod outgoing;
+mod process;
+mod run;
+mod texts;
+
+pub use config::{Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
+pub use process::{Judged, Pipeline, judge_body};
+pub use run::run;
+pub use texts::inspect_texts;

@@ -7,6 +7,7 @@ mod backend;
 mod http;
 mod meta;
 pub mod payload;
+pub mod samples;
 
 pub use backend::{Received, SampleBackend};
 pub use meta::{Media, MetaStandIn, Sent};

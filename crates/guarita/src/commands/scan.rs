@@ -1,0 +1,472 @@
+//! `guarita scan`: the gateway's inspectors on local input, for people (a readable page) and programs (`--json`,
+//! `--ndjson`). Uses no network.
+
+use crate::{
+    config::{Settings, exit_code},
+    engine::{Engine, Wanted},
+};
+use clap::Args;
+use futures_util::{StreamExt as _, stream};
+use guarita_inspect::{Content, FileUnderScan};
+use guarita_message::{
+    Channel, ContentHash, ConversationKey, Direction, FileReport, Inspection, Lane, Message, Part, PartBody, Severity,
+    TextRole, Verdict,
+};
+use guarita_pipeline::inspect_texts;
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::{
+    fs::File,
+    io::{self, BufRead, IsTerminal, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+#[derive(Args, Debug)]
+pub struct ScanArgs {
+    /// Files and folders to look at.
+    pub paths: Vec<PathBuf>,
+    /// A text to look at.
+    #[arg(long)]
+    pub text: Vec<String>,
+    /// A link to look at.
+    #[arg(long)]
+    pub url: Vec<String>,
+    /// One JSON object an input, one a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Read inputs as JSON lines from standard input, write an answer line for each, in order.
+    #[arg(long)]
+    pub ndjson: bool,
+    /// Leave ClamAV out.
+    #[arg(long)]
+    pub no_clamav: bool,
+    /// Leave allow and deny lists out.
+    #[arg(long)]
+    pub no_lists: bool,
+    /// A password to try on encrypted archives.
+    #[arg(long)]
+    pub password: Vec<String>,
+}
+
+/// Wrong use (SPEC 3).
+pub const WRONG_USE: u8 = 64;
+/// Findings of one input; the worst are kept.
+const FINDINGS_MAX: usize = 100;
+/// Lines taken together from standard input.
+const LINES_MAX: usize = 512;
+/// Longest input line.
+const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// One thing to look at.
+#[derive(Clone, Debug)]
+enum Input {
+    Text(String),
+    Url(String),
+    File { path: PathBuf, name: String, mime: String },
+}
+
+pub async fn scan(args: ScanArgs, settings: Settings) -> u8 {
+    let none = args.paths.is_empty() && args.text.is_empty() && args.url.is_empty();
+    if args.ndjson != none {
+        eprintln!("guarita scan: give files, --text or --url, or --ndjson with lines on standard input (see --help)");
+        return WRONG_USE;
+    }
+    let wanted =
+        Wanted { files: args.ndjson || !args.paths.is_empty(), clamav: !args.no_clamav, lists: !args.no_lists };
+    let engine = match Engine::start(&settings, wanted).await {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("guarita scan: {error}");
+            return WRONG_USE;
+        }
+    };
+    let code = if args.ndjson { scan_lines(&engine).await } else { scan_inputs(&args, &engine).await };
+    engine.stop().await;
+    code
+}
+
+// ---- for people ---------------------------------------------------------------------------------------------------
+
+async fn scan_inputs(args: &ScanArgs, engine: &Engine) -> u8 {
+    let mut inputs: Vec<(String, Input)> = Vec::new();
+    for path in &args.paths {
+        if let Err(error) = collect(path, &mut inputs) {
+            eprintln!("guarita scan: {}: {error}", path.display());
+            return WRONG_USE;
+        }
+    }
+    inputs.extend(args.text.iter().map(|text| (format!("text: {}", short(text)), Input::Text(text.clone()))));
+    inputs.extend(args.url.iter().map(|url| (url.clone(), Input::Url(url.clone()))));
+    let total = inputs.len();
+    let progress = !args.json && total > 1 && io::stderr().is_terminal();
+    let mut worst = Verdict::Clean;
+    let mut counts = [0usize; 4];
+    let looked = stream::iter(inputs.into_iter().map(|(shown, input)| async move {
+        let seen = look(engine, &input, &args.password).await;
+        (shown, input, seen)
+    }));
+    let mut looked = looked.buffered(engine.files_at_once());
+    let mut done = 0;
+    while let Some((shown, input, seen)) = looked.next().await {
+        done += 1;
+        if progress {
+            eprint!("\r\x1b[K{}", bar(done, total, &shown));
+        }
+        let (verdict, text) = match seen {
+            Ok(inspection) => {
+                let verdict = inspection.verdict();
+                let text = if args.json {
+                    let mut answer = answer(&inspection);
+                    answer["input"] = json!(shown);
+                    answer.to_string()
+                } else {
+                    page(&shown, &input, &inspection)
+                };
+                (verdict, text)
+            }
+            Err(error) if args.json => (Verdict::Unscanned, json!({"input": shown, "error": error}).to_string()),
+            Err(error) => (Verdict::Unscanned, format!("unscanned   {shown}\n            {error}")),
+        };
+        worst = worst.max(verdict);
+        counts[verdict as usize] += 1;
+        if progress {
+            eprint!("\r\x1b[K");
+        }
+        if !say(&text) {
+            break;
+        }
+    }
+    if !args.json && total > 1 {
+        let [clean, suspicious, unscanned, malicious] = counts;
+        say(&format!(
+            "\n{total} inputs: {malicious} malicious, {suspicious} suspicious, {unscanned} unscanned, {clean} clean"
+        ));
+    }
+    exit_code(worst)
+}
+
+/// `path`, or every file below it; links are not followed.
+fn collect(path: &Path, inputs: &mut Vec<(String, Input)>) -> io::Result<()> {
+    let kind = std::fs::symlink_metadata(path)?;
+    if kind.is_dir() {
+        let mut entries = std::fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        return entries.iter().try_for_each(|entry| collect(&entry.path(), inputs));
+    }
+    if kind.is_file() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let input = Input::File { path: path.to_owned(), name, mime: String::new() };
+        inputs.push((path.display().to_string(), input));
+    }
+    Ok(())
+}
+
+fn page(shown: &str, input: &Input, inspection: &Inspection) -> String {
+    let colour = io::stdout().is_terminal();
+    let paint = |code: &str, text: &str| if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
+    let verdict = inspection.verdict();
+    let code = match verdict {
+        Verdict::Clean => "32",
+        Verdict::Suspicious => "33",
+        Verdict::Unscanned => "35",
+        Verdict::Malicious => "1;31",
+    };
+    let mut text = format!("{}  {}", paint(code, &format!("{verdict:<10}")), printable(shown));
+    if let (Input::File { .. }, Some(report)) = (input, inspection.files.first()) {
+        text.push_str(&format!("  {}", paint("2", &format!("{}, {} bytes", report.true_type, report.bytes))));
+    }
+    let mut findings: Vec<_> = inspection.findings.iter().collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    for finding in findings.iter().filter(|finding| finding.severity > Severity::Info || findings.len() <= 4) {
+        let shadow = if finding.shadow { " (shadow)" } else { "" };
+        text.push_str(&format!("\n            {:<8} {}{shadow}", finding.severity, paint("1", &finding.title)));
+        if !finding.inside.is_empty() {
+            text.push_str(&format!("\n                     in    {}", printable(&finding.inside)));
+        }
+        text.push_str(&format!("\n                     seen  {}", printable(&finding.evidence)));
+        if !finding.why.is_empty() {
+            text.push_str(&format!("\n                     why   {}", finding.why));
+        }
+        text.push_str(&format!("\n                     rule  {}", paint("2", &finding.rule)));
+    }
+    for gap in &inspection.gaps {
+        let inside = if gap.inside.is_empty() { String::new() } else { format!(" in {}", printable(&gap.inside)) };
+        text.push_str(&format!("\n            gap      {}{inside} ({}): {}", gap.reason, gap.scanner, gap.detail));
+    }
+    text
+}
+
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let hidden = c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
+            if hidden { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }
+        })
+        .collect()
+}
+
+fn short(text: &str) -> String {
+    let mut line: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().count() > 60 {
+        line.push('…');
+    }
+    line
+}
+
+fn bar(done: usize, total: usize, shown: &str) -> String {
+    let filled = done * 24 / total.max(1);
+    let name: String = shown.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
+    format!("[{}{}] {done}/{total}  {}", "#".repeat(filled), " ".repeat(24 - filled), printable(&name))
+}
+
+/// Prints a line; `false` when nobody reads any more.
+fn say(text: &str) -> bool {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+}
+
+// ---- for programs -------------------------------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    id: serde_json::Value,
+    url: Option<String>,
+    text: Option<String>,
+    file: Option<PathBuf>,
+    name: Option<String>,
+    mime: Option<String>,
+}
+
+async fn scan_lines(engine: &Engine) -> u8 {
+    let (lines, mut coming) = tokio::sync::mpsc::channel::<Vec<u8>>(LINES_MAX);
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            // A line without end is cut: the rest of it answers as a bad line.
+            match (&mut input).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) if lines.blocking_send(line).is_err() => return,
+                Ok(_) => {}
+            }
+        }
+    });
+    let mut worst = Verdict::Clean;
+    let mut batch = Vec::new();
+    loop {
+        if coming.recv_many(&mut batch, LINES_MAX).await == 0 {
+            return exit_code(worst);
+        }
+        let inputs: Vec<_> = batch
+            .drain(..)
+            .filter(|line| !line.iter().all(u8::is_ascii_whitespace))
+            .map(|line| read_line(&line))
+            .collect();
+        let answers = answer_batch(engine, inputs).await;
+        let mut text = String::new();
+        for (verdict, line) in answers {
+            worst = worst.max(verdict);
+            text.push_str(&line);
+            text.push('\n');
+        }
+        let mut out = io::stdout().lock();
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+            return exit_code(worst);
+        }
+    }
+}
+
+type Read1 = (serde_json::Value, Result<Input, String>);
+
+fn read_line(line: &[u8]) -> Read1 {
+    let parsed: Line = match serde_json::from_slice(line) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let id = serde_json::from_slice::<serde_json::Value>(line).ok().and_then(|value| value.get("id").cloned());
+            let problem = format!("not a line of the form {{\"id\", \"url\" | \"text\" | \"file\"}}: {error}");
+            return (id.unwrap_or_default(), Err(problem));
+        }
+    };
+    let input = match (parsed.url, parsed.text, parsed.file) {
+        (Some(url), None, None) => Ok(Input::Url(url)),
+        (None, Some(text), None) => Ok(Input::Text(text)),
+        (None, None, Some(path)) => {
+            let own = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = parsed.name.unwrap_or_else(own);
+            Ok(Input::File { path, name, mime: parsed.mime.unwrap_or_default() })
+        }
+        _ => Err("give exactly one of url, text, file".to_owned()),
+    };
+    (parsed.id, input)
+}
+
+/// Answers in order; texts and links spread over the cores, files over the workers.
+async fn answer_batch(engine: &Engine, inputs: Vec<Read1>) -> Vec<(Verdict, String)> {
+    let at_once = engine.files_at_once();
+    let looked = stream::iter(inputs.into_iter().map(|(id, input)| async move {
+        let seen = match input {
+            Err(error) => Err(error),
+            Ok(input @ Input::File { .. }) => look(engine, &input, &[]).await,
+            Ok(input) => {
+                let brains = engine.brains.clone();
+                let work = tokio::task::spawn_blocking(move || look_at_words(&brains, &input));
+                work.await.map_err(|_| "our own inspection crashed; please report this input".to_owned())
+            }
+        };
+        match seen {
+            Ok(inspection) => {
+                let mut answer = answer(&inspection);
+                answer["id"] = id;
+                (inspection.verdict(), answer.to_string())
+            }
+            Err(error) => (Verdict::Unscanned, json!({"id": id, "error": error}).to_string()),
+        }
+    }));
+    looked.buffered(at_once.max(8)).collect().await
+}
+
+fn answer(inspection: &Inspection) -> serde_json::Value {
+    let findings: Vec<_> = inspection
+        .findings
+        .iter()
+        .map(|finding| {
+            let mut object = json!({
+                "rule": finding.rule, "category": finding.category, "severity": finding.severity,
+                "where": finding.place, "title": finding.title, "evidence": finding.evidence,
+            });
+            for (key, value) in [("inside", &finding.inside), ("why", &finding.why)] {
+                if !value.is_empty() {
+                    object[key] = json!(value);
+                }
+            }
+            if let Some((start, end)) = finding.span {
+                object["span"] = json!([start, end]);
+            }
+            if finding.shadow {
+                object["shadow"] = json!(true);
+            }
+            object
+        })
+        .collect();
+    let mut value = json!({
+        "id": null, "verdict": inspection.verdict(),
+        "score": (f64::from(inspection.suspicion()) * 1e6).round() / 1e6,
+        "findings": findings, "gaps": inspection.gaps,
+    });
+    if let Some(report) = inspection.files.first() {
+        value["type"] = json!(report.true_type);
+        value["files"] = json!(inspection.files);
+    }
+    value
+}
+
+// ---- looking --------------------------------------------------------------------------------------------------------
+
+async fn look(engine: &Engine, input: &Input, passwords: &[String]) -> Result<Inspection, String> {
+    let Input::File { path, name, mime } = input else { return Ok(look_at_words(&engine.brains, input)) };
+    let (hash, bytes) = {
+        let path = path.clone();
+        let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
+        hashed.map_err(|_| "hashing crashed".to_owned())?.map_err(|error| format!("cannot be read: {error}"))?
+    };
+    let place = "/file".to_owned();
+    let report = FileReport {
+        place: place.clone(),
+        name: name.clone(),
+        true_type: String::new(),
+        declared_type: mime.clone(),
+        bytes,
+        sha256: Some(hash),
+        scanned_by: Vec::new(),
+    };
+    let file = FileUnderScan {
+        place,
+        name: name.clone(),
+        declared_type: mime.clone(),
+        hash,
+        content: Arc::new(LocalFile { path: path.clone(), bytes }),
+        passwords: passwords.to_vec(),
+    };
+    let mut inspection = Inspection { files: vec![report], ..Inspection::default() };
+    let looks = engine.file_inspectors.iter().map(|inspector| inspector.inspect(&file));
+    for seen in futures_util::future::join_all(looks).await {
+        inspection.merge(seen);
+    }
+    let message = message_of(vec![Part {
+        pointer: "/name".into(),
+        place: "/file/name".into(),
+        body: PartBody::Text { text: name.clone(), role: TextRole::FileName },
+    }]);
+    let brains = engine.brains.clone();
+    let judged = tokio::task::spawn_blocking(move || {
+        inspect_texts(&message, &mut inspection, &brains, FINDINGS_MAX);
+        inspection
+    });
+    judged.await.map_err(|_| "our own inspection crashed; please report this file".to_owned())
+}
+
+fn look_at_words(brains: &guarita_pipeline::Brains, input: &Input) -> Inspection {
+    let body = match input {
+        Input::Text(text) => PartBody::Text { text: text.clone(), role: TextRole::Body },
+        Input::Url(url) => PartBody::Link { url: url.clone() },
+        Input::File { .. } => return Inspection::default(),
+    };
+    let place = if matches!(input, Input::Text(_)) { "/text" } else { "/url" };
+    let message = message_of(vec![Part { pointer: place.into(), place: place.into(), body }]);
+    let mut inspection = Inspection::default();
+    inspect_texts(&message, &mut inspection, brains, FINDINGS_MAX);
+    inspection
+}
+
+fn message_of(parts: Vec<Part>) -> Message {
+    Message {
+        channel: Channel::Whatsapp,
+        direction: Direction::Inbound,
+        lane: Lane::Message,
+        id: String::new(),
+        kind: "local".into(),
+        pointer: String::new(),
+        account: String::new(),
+        senders: Vec::new(),
+        conversation: ConversationKey(String::new()),
+        dedupe: None,
+        timestamp: 0,
+        forwarded: false,
+        frequently_forwarded: false,
+        parts,
+    }
+}
+
+fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
+    let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 64 * 1024]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((ContentHash(hash.finalize().into()), bytes));
+        }
+        hash.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+}
+
+struct LocalFile {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Content for LocalFile {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(&self.path)?.take(self.bytes)))
+    }
+}

@@ -1,0 +1,163 @@
+//! What looks at things: rules, clamd, the locked file workers. Built once, for the gateway and for `scan` alike.
+
+use crate::{
+    config::{ConfigError, Settings},
+    rules,
+};
+use guarita_console::Check;
+use guarita_inspect::FileInspector;
+use guarita_pipeline::Brains;
+use guarita_rules::Language;
+use guarita_scanners::{Address, Addresses, CacheConfig, Cached, ClamAv, Keyed, Signatures, Titles};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// What a command needs of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub files: bool,
+    pub clamav: bool,
+    pub lists: bool,
+}
+
+/// Running inspectors.
+pub struct Engine {
+    pub brains: Brains,
+    /// In the order they are asked.
+    pub file_inspectors: Vec<Arc<dyn FileInspector>>,
+    clamav: Option<Arc<Cached<ClamAv>>>,
+    files_at_once: usize,
+    /// Where a clamd of `scan`'s own lives; removed at the end.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+/// Signatures older than this are worth a warning.
+const SIGNATURES_OLD_SECONDS: u64 = 3 * 24 * 3600;
+
+impl Engine {
+    /// For commands that look at local input: a clamd of a running gateway or of the system serves them, else one of
+    /// their own is started for as long as they run.
+    pub async fn start(settings: &Settings, wanted: Wanted) -> Result<Engine, ConfigError> {
+        let mut settings = settings.clone();
+        let mut scratch = None;
+        if wanted.files && wanted.clamav && matches!(settings.clamav.address, Addresses::Managed) {
+            match running_clamd(&settings.storage.path) {
+                Some(socket) => settings.clamav.address = Addresses::Several(vec![Address::Unix(socket)]),
+                None => scratch = tempfile::Builder::new().prefix("guarita-scan-").tempdir().ok(),
+            }
+        }
+        let storage = scratch.as_ref().map_or_else(|| settings.storage.path.clone(), |dir| dir.path().to_owned());
+        let mut engine = Self::build(&settings, wanted, &storage)?;
+        engine._scratch = scratch;
+        if let Some(clamav) = &engine.clamav {
+            clamav.inner().wait_ready(Duration::from_secs(120)).await;
+        }
+        Ok(engine)
+    }
+
+    /// For the gateway: returns at once; what is not ready yet is a gap until it is.
+    pub fn build(settings: &Settings, wanted: Wanted, storage: &Path) -> Result<Engine, ConfigError> {
+        let language = settings.policy.notice_language;
+        let own = Some(settings.policy.rules.as_path());
+        let rules = Arc::new(rules::load(own, language)?);
+        let lists = if wanted.lists { rules::lists(own)? } else { None };
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let mut file_inspectors: Vec<Arc<dyn FileInspector>> = Vec::new();
+        let mut clamav = None;
+        if wanted.files && wanted.clamav {
+            let started = ClamAv::start(&settings.clamav, storage, Titles::of(titles(language))).map_err(|error| {
+                ConfigError {
+                    at: "configuration".into(),
+                    problem: format!("`clamav.{}`: {}", error.key, error.what),
+                    mend: error.mend.into(),
+                }
+            })?;
+            let cached = Arc::new(Cached::new(started, Keyed::ByContent, CacheConfig::default()));
+            file_inspectors.push(cached.clone());
+            clamav = Some(cached);
+        }
+        Ok(Engine {
+            brains: Brains { rules, lists },
+            file_inspectors,
+            clamav,
+            files_at_once: cores * 2,
+            _scratch: None,
+        })
+    }
+
+    pub fn files_at_once(&self) -> usize {
+        self.files_at_once
+    }
+
+    /// Ready to look: for `/readyz` and `doctor`.
+    pub fn checks(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        if let Some(clamav) = &self.clamav {
+            checks.extend(clamav_checks(&clamav.inner().status()));
+        }
+        checks.push(Check {
+            name: "rules".into(),
+            ok: true,
+            warning: false,
+            detail: format!("{} rules, version {}", self.brains.rules.all().len(), self.brains.rules.version),
+            mend: String::new(),
+        });
+        checks
+    }
+
+    pub fn signature_age_seconds(&self) -> Option<u64> {
+        self.clamav.as_ref()?.inner().status().signature_age_seconds
+    }
+
+    pub async fn stop(&self) {
+        if let Some(clamav) = &self.clamav {
+            clamav.inner().stop().await;
+        }
+    }
+}
+
+fn clamav_checks(status: &guarita_scanners::Status) -> Vec<Check> {
+    let engine = format!(
+        "{} database {}",
+        status.engine.as_deref().unwrap_or("not answering"),
+        status.database.as_deref().unwrap_or("unknown"),
+    );
+    let scanner = Check {
+        name: "clamav".into(),
+        ok: status.ready,
+        warning: false,
+        detail: status.why.clone().unwrap_or(engine),
+        mend: status.mend.clone().unwrap_or_default(),
+    };
+    let age = status.signature_age_seconds;
+    let (ok, detail) = match (status.signatures, age) {
+        (Signatures::TestSetOnly, _) => {
+            (false, "TEST SIGNATURES ONLY: known malware is NOT found, apart from the test files".to_owned())
+        }
+        (_, Some(age)) => (age <= SIGNATURES_OLD_SECONDS, format!("{} days old", age / 86_400)),
+        (_, None) => (false, "the age of the signatures is not known".to_owned()),
+    };
+    let mend = if ok { "" } else { "run freshclam, or let this user write clamav.database and set [clamav.freshclam]" };
+    vec![scanner, Check { name: "signatures".into(), ok, warning: !ok, detail, mend: mend.into() }]
+}
+
+fn titles(language: Language) -> guarita_scanners::Language {
+    match language {
+        Language::Portuguese => guarita_scanners::Language::Portuguese,
+        Language::English => guarita_scanners::Language::English,
+        Language::Spanish => guarita_scanners::Language::Spanish,
+    }
+}
+
+/// The socket of a clamd that is there already: the gateway's own, or the system's.
+fn running_clamd(storage: &Path) -> Option<PathBuf> {
+    let candidates = [
+        storage.join("clamav/clamd.sock"),
+        PathBuf::from("/run/clamav/clamd.ctl"),
+        PathBuf::from("/run/clamd.scan/clamd.sock"),
+    ];
+    candidates.into_iter().find(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+}

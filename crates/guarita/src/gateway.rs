@@ -1,0 +1,304 @@
+//! Builds the gateway from its configuration, starts it and stops it. Wiring only: what each thing does stands in its
+//! own crate.
+
+use crate::{
+    config::{ConfigError, Settings},
+    engine::{Engine, Wanted},
+    metrics::Metrics,
+    rules,
+};
+use guarita_console::{Check, Health, Readiness};
+use guarita_deliver::Backend;
+use guarita_media::{BlobStore, DiskBlobs, Door, Fetcher, MediaIndex, MediaKeys};
+use guarita_pipeline::{Parts, Pipeline, RouteSettings};
+use guarita_rules::Language;
+use guarita_spool::{Spool, SqliteSpool};
+use guarita_webhook::SplitBy;
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, RwLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+/// The name of the only route until the configuration names others.
+const ROUTE: &str = "default";
+
+/// A running gateway.
+pub struct Gateway {
+    pub receive: SocketAddr,
+    pub media: Option<SocketAddr>,
+    pub console: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    spool: Arc<SqliteSpool>,
+    pipeline: Arc<Pipeline>,
+    metrics: Metrics,
+    storage: std::path::PathBuf,
+}
+
+/// Why the gateway did not start; each says how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot listen on {address} ({key}): {error}\n  mend: free the address, or set another {key}")]
+    Listen { key: &'static str, address: String, error: std::io::Error },
+    #[error("{what}: {why}")]
+    Other { what: &'static str, why: String },
+}
+
+impl Gateway {
+    pub async fn start(mut settings: Settings) -> Result<Gateway, StartError> {
+        let other = |what: &'static str| {
+            move |error: &dyn std::fmt::Display| StartError::Other { what, why: error.to_string() }
+        };
+        if settings.backend.secret.is_empty() {
+            settings.backend.secret.clone_from(&settings.receive.app_secret);
+        }
+        let metrics = Metrics::install().map_err(|error| other("metrics")(&error))?;
+
+        // Doors are bound first: an address in use must show before anything is written.
+        let receive_listener = bind("receive.listen", settings.receive.listen.to_string()).await?;
+        let console_listener = bind("console.listen", settings.console.listen.to_string()).await?;
+        let media_listener = if settings.media.enabled {
+            Some(bind("media.listen", settings.media.listen.clone()).await?)
+        } else {
+            None
+        };
+        let media_address = media_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let (true, Some(address)) = (settings.media.public_url.is_empty(), media_address) {
+            settings.media.public_url = format!("http://{address}");
+        }
+
+        let spool = SqliteSpool::open(&settings.storage).map_err(|error| other("storage")(&error))?;
+        let spool = Arc::new(spool);
+        let keys = MediaKeys::derive(&spool.key().derive("media"));
+        let folder = &settings.storage.path;
+        let index =
+            MediaIndex::open(&folder.join("media.sqlite"), &keys).map_err(|error| other("media index")(&error))?;
+        let blobs: Arc<dyn BlobStore> =
+            Arc::new(DiskBlobs::open(folder.join("media"), &keys).map_err(|error| other("media folder")(&error))?);
+        let fetcher = Fetcher::new(&settings.graph, blobs.clone()).map_err(|error| other("[graph]")(&error))?;
+        let tls = match &settings.receive.tls {
+            None => None,
+            Some(tls) => Some(guarita_receive::acceptor(tls).map_err(|error| other("[receive.tls]")(&error))?),
+        };
+        let door = match media_listener {
+            None => None,
+            Some(listener) => {
+                let door = Door::new(&settings.media, &settings.graph, &[], index.clone(), blobs.clone(), &keys)
+                    .map_err(|error| other("[media]")(&error))?;
+                Some((listener, Arc::new(door)))
+            }
+        };
+
+        let wanted = Wanted { files: true, clamav: true, lists: true };
+        let engine = Engine::build(&settings, wanted, folder)?;
+        let media_urls: guarita_pipeline::MediaUrls = match &door {
+            Some((_, door)) => {
+                let door = door.clone();
+                Arc::new(move |id: &str, now: u64| Some(door.webhook_url(id, now)))
+            }
+            None => Arc::new(|_: &str, _: u64| None),
+        };
+        let pipeline = Arc::new(Pipeline::new(Parts {
+            config: pipeline_config(&settings),
+            spool: spool.clone(),
+            fetcher,
+            index,
+            blobs,
+            file_inspectors: engine.file_inspectors.clone(),
+            brains: RwLock::new(engine.brains.clone()),
+            routes: HashMap::from([(ROUTE.to_owned(), route(&settings)?)]),
+            media_urls,
+        }));
+
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let receive = local(&receive_listener, "receive.listen")?;
+        let console = local(&console_listener, "console.listen")?;
+        let public = guarita_receive::Door::new(
+            settings.receive.clone(),
+            vec![guarita_receive::Route {
+                path: settings.receive.path.clone(),
+                verify_token: settings.receive.verify_token.clone(),
+                app_secret: settings.receive.app_secret.clone(),
+                split: if settings.backend.split { SplitBy::Message } else { SplitBy::Conversation },
+                route_of: Arc::new(|_| Some(ROUTE.to_owned())),
+            }],
+            spool.clone(),
+        );
+        tasks.push(tokio::spawn(guarita_receive::serve(receive_listener, Arc::new(public), tls, until(&stopped))));
+        if let Some((listener, door)) = door {
+            tasks.push(tokio::spawn(door.serve(listener, until(&stopped))));
+        }
+        tasks.push(tokio::spawn(guarita_pipeline::run(pipeline.clone(), until(&stopped))));
+        let inner = Arc::new(Inner { engine, spool, pipeline, metrics, storage: settings.storage.path.clone() });
+        let router = guarita_console::router(inner.clone());
+        tasks.push(tokio::spawn(guarita_console::serve(console_listener, router, until(&stopped))));
+        tasks.push(tokio::spawn(watch_readiness(inner.clone(), until(&stopped))));
+        tracing::info!(%receive, media = ?media_address, %console, "the gateway is up");
+        Ok(Gateway { receive, media: media_address, console, stop, tasks, inner })
+    }
+
+    pub async fn readiness(&self) -> Readiness {
+        self.inner.readiness().await
+    }
+
+    pub async fn wait_until_ready(&self, longest: Duration) -> Readiness {
+        let end = Instant::now() + longest;
+        loop {
+            let readiness = self.readiness().await;
+            if readiness.ready || Instant::now() >= end {
+                return readiness;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Closes the public door, lets what is in work end, then stops the rest. Nothing is lost by not waiting: what was
+    /// answered with 200 is on disk.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.inner.engine.stop().await;
+    }
+}
+
+impl Health for Inner {
+    fn readiness(&self) -> Pin<Box<dyn Future<Output = Readiness> + Send + '_>> {
+        Box::pin(async {
+            let mut checks = self.engine.checks();
+            checks.push(match self.spool.writable().await {
+                Ok(()) => Check {
+                    name: "spool".into(),
+                    ok: true,
+                    warning: false,
+                    detail: "writable".into(),
+                    mend: String::new(),
+                },
+                Err(error) => Check {
+                    name: "spool".into(),
+                    ok: false,
+                    warning: false,
+                    detail: error.to_string(),
+                    mend: format!("free space in {}, and let this user write there", self.storage.display()),
+                },
+            });
+            for (name, route) in &self.pipeline.parts().routes {
+                let state = route.backend.breaker.state();
+                let ok = state == guarita_deliver::BreakerState::Closed;
+                checks.push(Check {
+                    name: format!("backend {name}"),
+                    ok,
+                    warning: !ok,
+                    detail: if ok { "taking deliveries".into() } else { "not answering; deliveries wait".into() },
+                    mend: if ok { String::new() } else { "start the backend, or mend backend.url".into() },
+                });
+            }
+            Readiness::of(checks)
+        })
+    }
+
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(async {
+            if let Ok(counts) = self.spool.counts().await {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+                self.metrics.note_spool(&counts, now);
+            }
+            if let Some(age) = self.engine.signature_age_seconds() {
+                self.metrics.note_signature_age(age);
+            }
+            self.metrics.render()
+        })
+    }
+}
+
+/// Says in the log what is not ready, when that changes.
+async fn watch_readiness(inner: Arc<Inner>, stopped: impl Future<Output = ()>) {
+    let watching = async {
+        let mut before: HashMap<String, bool> = HashMap::new();
+        loop {
+            for check in inner.readiness().await.checks {
+                if before.insert(check.name.clone(), check.ok) != Some(check.ok) {
+                    if check.ok {
+                        tracing::info!(check = check.name, detail = check.detail, "ready");
+                    } else {
+                        tracing::warn!(check = check.name, detail = check.detail, mend = check.mend, "NOT READY");
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    };
+    tokio::select! {
+        () = watching => {}
+        () = stopped => {}
+    }
+}
+
+/// One route's settings, checked.
+pub fn route(settings: &Settings) -> Result<RouteSettings, StartError> {
+    let backend = Backend::new(&guarita_deliver::Config {
+        url: settings.backend.url.clone(),
+        secret: settings.backend.secret.clone(),
+        connect_seconds_max: settings.backend.connect_seconds_max,
+        response_seconds_max: settings.backend.response_seconds_max,
+        idle_connections_max: settings.backend.idle_connections_max,
+    })
+    .map_err(|error| StartError::Other { what: "[backend]", why: error.to_string() })?;
+    Ok(RouteSettings {
+        backend: Arc::new(backend),
+        policy: Arc::new(rules::policy(settings).map_err(ConfigError::from)?),
+        annotate: settings.backend.annotate,
+        withheld_as: settings.backend.withheld_as,
+        notice_language: match settings.policy.notice_language {
+            Language::Portuguese => "pt-BR",
+            Language::English => "en",
+            Language::Spanish => "es",
+        }
+        .into(),
+        graph_token: settings.graph.access_token.clone(),
+    })
+}
+
+fn pipeline_config(settings: &Settings) -> guarita_pipeline::Config {
+    guarita_pipeline::Config {
+        in_flight_max: settings.pipeline.in_flight_max,
+        in_flight_bytes_max: settings.pipeline.in_flight_bytes_max,
+        files_in_flight_max: settings.pipeline.files_in_flight_max,
+        files_waiting_max: settings.pipeline.files_waiting_max,
+        lease_seconds: settings.pipeline.lease_seconds,
+        scan_deadline_seconds: settings.policy.scan_deadline_seconds,
+        findings_max: settings.pipeline.findings_max,
+        retention_days: settings.storage.retention_days,
+        quarantine_days: settings.storage.quarantine_days,
+    }
+}
+
+async fn bind(key: &'static str, address: String) -> Result<TcpListener, StartError> {
+    TcpListener::bind(&address).await.map_err(|error| StartError::Listen { key, address, error })
+}
+
+fn local(listener: &TcpListener, key: &'static str) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen { key, address: String::new(), error })
+}
+
+/// Ends when the gateway is told to stop.
+fn until(stopped: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut stopped = stopped.clone();
+    async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! The metrics recorder: one a process, rendered for `/metrics`. Names and labels are SPEC 8's.
+
+use guarita_spool::Counts;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::{sync::OnceLock, time::Duration};
+
+/// Buckets for everything in seconds: from an acknowledgement to a scan that ran into its deadline.
+const SECONDS: [f64; 16] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Installs the recorder, or gives the one that is there.
+    pub fn install() -> Result<Metrics, String> {
+        if let Some(handle) = HANDLE.get() {
+            return Ok(Metrics { handle: handle.clone() });
+        }
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+            .and_then(PrometheusBuilder::install_recorder)
+            .map_err(|error| error.to_string())?;
+        let handle = HANDLE.get_or_init(|| handle).clone();
+        describe();
+        let upkeep = handle.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                upkeep.run_upkeep();
+            }
+        });
+        Ok(Metrics { handle })
+    }
+
+    pub fn note_spool(&self, counts: &Counts, now_ms: u64) {
+        for (state, entries) in &counts.by_state {
+            let state = serde_json::to_value(state).ok().and_then(|word| word.as_str().map(str::to_owned));
+            metrics::gauge!("guarita_spool_entries", "state" => state.unwrap_or_default()).set(*entries as f64);
+        }
+        let oldest = counts.oldest_unfinished_ms.map_or(0, |received| now_ms.saturating_sub(received));
+        metrics::gauge!("guarita_spool_oldest_seconds").set(oldest as f64 / 1000.0);
+    }
+
+    pub fn note_signature_age(&self, seconds: u64) {
+        metrics::gauge!("guarita_signature_age_seconds").set(seconds as f64);
+    }
+
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+}
+
+fn describe() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram};
+    counter!("guarita_received_total", "Requests at the public door, by outcome.");
+    counter!("guarita_messages_total", "Messages judged, by channel and verdict.");
+    counter!("guarita_findings_total", "Findings, by category.");
+    counter!("guarita_gaps_total", "What could not be looked at, by reason.");
+    counter!("guarita_deliveries_total", "Attempts at delivery to the backend, by outcome.");
+    gauge!("guarita_spool_entries", "Entries in the spool, by state.");
+    gauge!("guarita_spool_oldest_seconds", "Age of the oldest entry that is not finished.");
+    histogram!("guarita_ack_seconds", "From a delivery's headers to its 200.");
+    histogram!("guarita_scan_seconds", "Time a scanner took, by scanner.");
+    histogram!("guarita_end_to_end_seconds", "From Meta's POST to the backend's 2xx.");
+    gauge!("guarita_signature_age_seconds", "Age of ClamAV's signatures.");
+}

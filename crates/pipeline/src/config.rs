@@ -1,0 +1,83 @@
+//! What the pipeline is given: bounds, routes, and handles to the edges.
+
+use guarita_deliver::Backend;
+use guarita_inspect::{FileInspector, Lists};
+use guarita_media::{BlobStore, Fetcher, MediaIndex};
+use guarita_policy::Policy;
+use guarita_rules::RuleSet;
+use guarita_spool::Spool;
+use guarita_webhook::WithheldAs;
+use serde::Deserialize;
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+/// `[pipeline]` of the configuration: how much is done at a time, and for how long.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Entries in work at a time.
+    pub in_flight_max: usize,
+    /// Bytes of bodies in work at a time.
+    pub in_flight_bytes_max: usize,
+    /// Files in work (fetched or scanned) at a time.
+    pub files_in_flight_max: usize,
+    /// Entries that may wait for a place among those files; further ones are put back for a moment.
+    pub files_waiting_max: usize,
+    /// A worker's hold on an entry; renewed while it works.
+    pub lease_seconds: u64,
+    /// `policy.scan_deadline_seconds`.
+    pub scan_deadline_seconds: u64,
+    /// Findings kept of one message; the worst are kept.
+    pub findings_max: usize,
+    /// `storage.retention_days` and `storage.quarantine_days`.
+    pub retention_days: u64,
+    pub quarantine_days: u64,
+}
+
+/// `backend.annotate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Annotate {
+    #[default]
+    Message,
+    Headers,
+    Off,
+}
+
+/// How one route's deliveries are judged and sent.
+#[derive(Clone)]
+pub struct RouteSettings {
+    pub backend: Arc<Backend>,
+    pub policy: Arc<Policy>,
+    pub annotate: Annotate,
+    pub withheld_as: WithheldAs,
+    /// `pt-BR`, `en` or `es`.
+    pub notice_language: String,
+    pub graph_token: String,
+}
+
+/// Rules and lists in force; replaced whole on a reload.
+#[derive(Clone)]
+pub struct Brains {
+    pub rules: Arc<RuleSet>,
+    pub lists: Option<Arc<Lists>>,
+}
+
+/// The url at the media door for a media id, as a webhook may carry it; `None`: the door is off.
+pub type MediaUrls = Arc<dyn Fn(&str, u64) -> Option<String> + Send + Sync>;
+
+/// Everything the pipeline holds.
+pub struct Parts {
+    pub config: Config,
+    pub spool: Arc<dyn Spool>,
+    pub fetcher: Fetcher,
+    pub index: MediaIndex,
+    pub blobs: Arc<dyn BlobStore>,
+    /// Round 1, in the order they are asked.
+    pub file_inspectors: Vec<Arc<dyn FileInspector>>,
+    pub brains: RwLock<Brains>,
+    pub routes: HashMap<String, RouteSettings>,
+    pub media_urls: MediaUrls,
+}

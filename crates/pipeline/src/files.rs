@@ -1,0 +1,268 @@
+//! Round 1: a message's files are fetched, kept, and looked at by every file inspector.
+
+use crate::{Parts, RouteSettings};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use guarita_inspect::{Content, FileUnderScan};
+use guarita_media::{BlobStore, FetchProblem, MediaKey, MediaState, StoredMedia};
+use guarita_message::{ContentHash, FileClass, FileReport, Gap, Inspection, MediaRef, Message, Part, PartBody};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A file part after round 1.
+pub(crate) struct SeenFile {
+    pub place: String,
+    pub pointer: String,
+    pub media: MediaRef,
+    /// The id the backend looks it up by: Meta's, or one we minted; `None` for content that may not be stored.
+    pub id: Option<String>,
+    pub key: Option<MediaKey>,
+    pub stored: Option<StoredMedia>,
+}
+
+/// Fetches and scans the files of one message. What could not be fetched or scanned is a gap; nothing here fails but on
+/// our own disk.
+pub(crate) async fn inspect_files(
+    parts: &Parts,
+    route: &RouteSettings,
+    message: &Message,
+    passwords: &[String],
+    now_ms: u64,
+    deadline: Instant,
+) -> Result<(Vec<SeenFile>, Inspection), guarita_media::IndexError> {
+    let mut files: Vec<SeenFile> = message.parts.iter().filter_map(|part| seen_file(parts, message, part)).collect();
+    let keys: Vec<MediaKey> = files.iter().filter_map(|file| file.key).collect();
+    let known = if keys.is_empty() {
+        Vec::new()
+    } else {
+        parts.index.note_pending(now_ms, keys.clone()).await?;
+        parts.index.lookup_all(keys).await?
+    };
+    let mut known = known.into_iter();
+    for file in &mut files {
+        if file.key.is_some() {
+            file.stored = known.next().flatten().and_then(|state: MediaState| state.content().cloned());
+        }
+    }
+    let looked = files.iter_mut().map(|file| inspect_file(parts, route, message, file, passwords, now_ms, deadline));
+    let mut inspection = Inspection::default();
+    for seen in join_all(looked).await {
+        inspection.merge(seen?);
+    }
+    Ok((files, inspection))
+}
+
+fn seen_file(parts: &Parts, message: &Message, part: &Part) -> Option<SeenFile> {
+    let PartBody::File(media) = &part.body else { return None };
+    let id = match &media.id {
+        _ if media.never_store => None,
+        Some(id) => Some(id.clone()),
+        None => Some(parts.index.minted_id(&[&message.account, &message.id, &part.place])),
+    };
+    let key = id.as_deref().map(|id| parts.index.key(id));
+    Some(SeenFile {
+        place: part.place.clone(),
+        pointer: part.pointer.clone(),
+        media: media.clone(),
+        id,
+        key,
+        stored: None,
+    })
+}
+
+async fn inspect_file(
+    parts: &Parts,
+    route: &RouteSettings,
+    message: &Message,
+    file: &mut SeenFile,
+    passwords: &[String],
+    now_ms: u64,
+    deadline: Instant,
+) -> Result<Inspection, guarita_media::IndexError> {
+    let name = file.media.name.clone().unwrap_or_default();
+    let declared_type = file.media.declared_type.clone().unwrap_or_default();
+    let mut report = FileReport {
+        place: file.place.clone(),
+        name: name.clone(),
+        true_type: String::new(),
+        declared_type: declared_type.clone(),
+        bytes: file.media.declared_bytes.unwrap_or(0),
+        sha256: None,
+        scanned_by: Vec::new(),
+    };
+    let fetched = fetch(parts, route, message, file, now_ms, deadline).await?;
+    let (hash, content) = match fetched {
+        Ok(fetched) => fetched,
+        Err(problem) => {
+            let gap = Gap {
+                reason: problem.reason,
+                place: file.place.clone(),
+                inside: String::new(),
+                scanner: "fetch".into(),
+                detail: problem.detail.to_string(),
+                class: FileClass::Other,
+            };
+            return Ok(Inspection { files: vec![report], ..Inspection::with_gap(gap) });
+        }
+    };
+    report.bytes = content.bytes();
+    report.sha256 = Some(hash);
+    let under_scan =
+        FileUnderScan { place: file.place.clone(), name, declared_type, hash, content, passwords: passwords.to_vec() };
+    let mut inspection = Inspection { files: vec![report], ..Inspection::default() };
+    for seen in join_all(parts.file_inspectors.iter().map(|inspector| inspector.inspect(&under_scan))).await {
+        inspection.merge(seen);
+    }
+    if let Some(stored) = &mut file.stored
+        && let Some(report) = inspection.files.first()
+        && !report.true_type.is_empty()
+        && report.true_type != "application/octet-stream"
+    {
+        stored.mime_type.clone_from(&report.true_type);
+    }
+    Ok(inspection)
+}
+
+type Fetched = (ContentHash, Arc<dyn Content>);
+
+async fn fetch(
+    parts: &Parts,
+    route: &RouteSettings,
+    message: &Message,
+    file: &mut SeenFile,
+    now_ms: u64,
+    deadline: Instant,
+) -> Result<Result<Fetched, FetchProblem>, guarita_media::IndexError> {
+    let Some(key) = file.key else {
+        let fetched = parts.fetcher.fetch_in_memory(&file.media, &message.account, &route.graph_token, deadline).await;
+        return Ok(fetched.map(|fetched| {
+            let content: Arc<dyn Content> = Arc::new(InMemory(fetched.content.clone()));
+            (fetched.hash, content)
+        }));
+    };
+    // Fetched by an earlier look, or before a crash; a webhook that names another digest than what we have is another file.
+    if let Some(stored) = &file.stored
+        && file.media.declared_hash.is_none_or(|declared| declared == stored.hash)
+        && let Ok(reader) = parts.blobs.open(&stored.hash)
+    {
+        drop(reader);
+        return Ok(Ok((stored.hash, on_disk(parts, stored))));
+    }
+    match parts.fetcher.fetch(&file.media, &message.account, &route.graph_token, deadline).await {
+        Err(problem) => {
+            file.stored = None;
+            Ok(Err(problem))
+        }
+        Ok(fetched) => {
+            let stored = StoredMedia {
+                hash: fetched.hash,
+                bytes: fetched.bytes,
+                mime_type: file.media.declared_type.clone().or(fetched.content_type).unwrap_or_default(),
+                name: file.media.name.clone(),
+            };
+            parts.index.note_fetched(now_ms, key, stored.clone()).await?;
+            let content = on_disk(parts, &stored);
+            let hash = stored.hash;
+            file.stored = Some(stored);
+            Ok(Ok((hash, content)))
+        }
+    }
+}
+
+fn on_disk(parts: &Parts, stored: &StoredMedia) -> Arc<dyn Content> {
+    Arc::new(OnDisk { blobs: parts.blobs.clone(), hash: stored.hash, bytes: stored.bytes })
+}
+
+struct OnDisk {
+    blobs: Arc<dyn BlobStore>,
+    hash: ContentHash,
+    bytes: u64,
+}
+
+impl Content for OnDisk {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    fn open(&self) -> io::Result<Box<dyn io::Read + Send>> {
+        Ok(Box::new(self.blobs.open(&self.hash)?))
+    }
+}
+
+struct InMemory(Bytes);
+
+impl Content for InMemory {
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn open(&self) -> io::Result<Box<dyn io::Read + Send>> {
+        Ok(Box::new(io::Cursor::new(self.0.clone())))
+    }
+}
+
+/// Words of `texts` that may be a password: short, without spaces, the likeliest (after "senha", "password" …) first.
+pub(crate) fn password_candidates<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    const CANDIDATES_MAX: usize = 24;
+    const CUES: [&str; 8] = ["senha", "password", "pass", "clave", "contraseña", "contrasena", "pwd", "code"];
+    let (mut likely, mut others) = (Vec::new(), Vec::new());
+    for text in texts {
+        let mut after_cue = 0;
+        for word in text.split_whitespace().take(400) {
+            let bare = word.trim_matches(|c: char| {
+                matches!(c, '"' | '\'' | '`' | '*' | '_' | '(' | ')' | ',' | ';' | ':' | '“' | '”')
+            });
+            let lower = bare.to_lowercase();
+            let (head, tail) =
+                lower.split_once([':', '=']).map_or((lower.as_str(), 0), |(head, _)| (head, head.len() + 1));
+            if CUES.contains(&head) {
+                after_cue = 3;
+                if let Some(glued) = bare.get(tail..).filter(|glued| tail > 0 && !glued.is_empty()) {
+                    likely.push(glued.to_owned());
+                }
+                continue;
+            }
+            let fits = (3..=32).contains(&bare.chars().count());
+            if fits && after_cue > 0 {
+                likely.push(bare.to_owned());
+                likely.push(bare.trim_end_matches(['.', '!', '?']).to_owned());
+            } else if fits && bare.chars().any(|c| c.is_ascii_digit()) {
+                others.push(bare.to_owned());
+            }
+            after_cue = i32::max(after_cue - 1, 0);
+        }
+    }
+    let mut all: Vec<String> = Vec::new();
+    for candidate in likely.into_iter().chain(others) {
+        if all.len() < CANDIDATES_MAX && !all.contains(&candidate) {
+            all.push(candidate);
+        }
+    }
+    all
+}
+
+/// How long a fetch may take: until the scan deadline, but never less than a few seconds.
+pub(crate) fn fetch_deadline(deadline_ms: u64, now_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(deadline_ms.saturating_sub(now_ms).max(5_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_looked_for_where_people_write_them() {
+        for (text, expect) in [
+            ("segue a nota fiscal em anexo, senha 123", "123"),
+            ("Senha: nf2026!", "nf2026!"),
+            ("senha:4455", "4455"),
+            ("the password is \"infected\"", "infected"),
+            ("clave = Abc123.", "Abc123"),
+        ] {
+            let found = password_candidates([text].into_iter());
+            assert!(found.iter().any(|word| word == expect), "{text}: {found:?}");
+        }
+        assert!(password_candidates(["bom dia, tudo bem com a senhora?"].into_iter()).is_empty());
+    }
+}

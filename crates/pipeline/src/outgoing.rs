@@ -1,0 +1,164 @@
+//! From decisions to what is sent: the orders for the rewrite, the annotation, the findings header.
+
+use crate::{Annotate, Parts, RouteSettings, files::SeenFile, process::JudgedMessage};
+use guarita_media::MediaState;
+use guarita_message::{Action, Channel, Decision, DeliveryId, Inspection, Message, PartBody, TextEdit};
+use guarita_policy::notice;
+use guarita_webhook::{MediaRewrite, MediaUrl, Order, Withhold};
+use serde_json::{Value, json};
+
+/// Bound of `X-Guarita-Findings` (SPEC 6).
+const FINDINGS_HEADER_BYTES_MAX: usize = 4096;
+
+/// What the rewrite is asked to do with one message.
+pub(crate) fn order(
+    parts: &Parts,
+    route: &RouteSettings,
+    id: &DeliveryId,
+    judged: &JudgedMessage,
+    released_by: Option<&str>,
+    now_ms: u64,
+) -> Order {
+    let JudgedMessage { message, inspection, decision, files } = judged;
+    let mut order = Order::of(&message.pointer);
+    order.annotation =
+        (route.annotate == Annotate::Message).then(|| annotation(inspection, decision, id, released_by).to_string());
+    order.edits.clone_from(&decision.edits);
+    for place in &decision.withheld {
+        let name = inspection.files.iter().find(|file| &file.place == place).map_or("", |file| file.name.as_str());
+        order.withhold.push(Withhold {
+            place: place.clone(),
+            form: route.withheld_as,
+            notice: notice(decision, inspection, place, name, &route.notice_language),
+            replacement_id: parts.index.minted_id(&[&message.account, &message.id, place, "withheld"]),
+            caption: caption_of(message, place, &decision.edits),
+        });
+    }
+    for file in files.iter().filter(|file| !decision.withheld.contains(&file.place)) {
+        let served = !decision.not_served.contains(&file.place);
+        order.media.push(MediaRewrite {
+            pointer: file.pointer.clone(),
+            url: media_url(parts, message, file, served, now_ms),
+            mime_type: None,
+            sha256: None,
+        });
+    }
+    order
+}
+
+fn media_url(parts: &Parts, message: &Message, file: &SeenFile, served: bool, now_ms: u64) -> MediaUrl {
+    match (&file.id, &file.media.url) {
+        // May not be stored, so the door cannot serve it; clean, so its own url may stay.
+        (None, _) if served => MediaUrl::Keep,
+        (_, None) => MediaUrl::Remove,
+        (Some(id), Some(_)) if served => match (parts.media_urls)(id, now_ms) {
+            Some(url) => MediaUrl::Replace(url),
+            // Without the door a channel that knows no ids would lose its files altogether.
+            None if message.channel != Channel::Whatsapp => MediaUrl::Keep,
+            None => MediaUrl::Remove,
+        },
+        _ => MediaUrl::Remove,
+    }
+}
+
+/// The state of each of a message's media ids after the decision.
+pub(crate) fn media_states(judged: &JudgedMessage) -> Vec<(guarita_media::MediaKey, MediaState)> {
+    let decision = &judged.decision;
+    let states = judged.files.iter().filter_map(|file| {
+        let stored = file.stored.clone();
+        let state = match stored {
+            stored if decision.withheld.contains(&file.place) => MediaState::Withheld(stored),
+            Some(stored) if !decision.not_served.contains(&file.place) => MediaState::Served(stored),
+            stored => MediaState::NotServed(stored),
+        };
+        Some((file.key?, state))
+    });
+    states.collect()
+}
+
+/// The value of `guarita` in a message object (SPEC 6).
+pub(crate) fn annotation(
+    inspection: &Inspection,
+    decision: &Decision,
+    id: &DeliveryId,
+    released_by: Option<&str>,
+) -> Value {
+    let findings = inspection.findings.iter().filter(|finding| !finding.shadow).map(|finding| {
+        let mut object = json!({
+            "rule": finding.rule, "category": finding.category, "severity": finding.severity,
+            "where": finding.place, "title": finding.title, "evidence": finding.evidence,
+        });
+        if !finding.inside.is_empty() {
+            object["inside"] = json!(finding.inside);
+        }
+        object
+    });
+    let gaps = inspection.gaps.iter().map(|gap| {
+        let mut object = json!({"reason": gap.reason, "where": gap.place, "scanner": gap.scanner});
+        if !gap.inside.is_empty() {
+            object["inside"] = json!(gap.inside);
+        }
+        object
+    });
+    let mut value = json!({
+        "version": 1, "verdict": decision.verdict, "action": decision.action,
+        "findings": findings.collect::<Vec<_>>(), "gaps": gaps.collect::<Vec<_>>(), "files": inspection.files,
+        "ref": id,
+    });
+    if released_by.is_some() {
+        value["released"] = json!(true);
+    }
+    value
+}
+
+/// `X-Guarita-Findings`: compact JSON, percent-encoded, the worst findings first and as many as fit.
+pub(crate) fn findings_header(judged: &[JudgedMessage]) -> String {
+    let mut findings: Vec<_> =
+        judged.iter().flat_map(|judged| &judged.inspection.findings).filter(|finding| !finding.shadow).collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let gaps: Vec<_> = judged.iter().flat_map(|judged| &judged.inspection.gaps).collect();
+    let mut most = findings.len() + gaps.len();
+    loop {
+        let shown_findings = findings.iter().take(most).map(|finding| {
+            json!({"rule": finding.rule, "category": finding.category, "severity": finding.severity, "where": finding.place})
+        });
+        let shown_gaps = gaps
+            .iter()
+            .take(most.saturating_sub(findings.len()))
+            .map(|gap| json!({"reason": gap.reason, "where": gap.place}));
+        let mut value = json!({"findings": shown_findings.collect::<Vec<_>>(), "gaps": shown_gaps.collect::<Vec<_>>()});
+        if most < findings.len() + gaps.len() {
+            value["left_out"] = json!(findings.len() + gaps.len() - most);
+        }
+        let text =
+            percent_encoding::utf8_percent_encode(&value.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string();
+        if text.len() <= FINDINGS_HEADER_BYTES_MAX || most == 0 {
+            return text;
+        }
+        most = most * 3 / 4;
+    }
+}
+
+/// The caption beside the withheld object, as it would have gone on.
+fn caption_of(message: &Message, place: &str, edits: &[TextEdit]) -> Option<String> {
+    let caption = format!("{place}/caption");
+    let part = message.parts.iter().find(|part| part.place == caption)?;
+    let PartBody::Text { text, .. } = &part.body else { return None };
+    let mut out = text.clone();
+    for edit in edits.iter().rev().filter(|edit| edit.pointer == part.pointer) {
+        if out.is_char_boundary(edit.start) && out.is_char_boundary(edit.end) && edit.start <= edit.end {
+            out.replace_range(edit.start..edit.end, &edit.replacement);
+        }
+    }
+    Some(out)
+}
+
+/// A decision that lets everything through as it came: what a release means.
+pub(crate) fn released(mut decision: Decision) -> Decision {
+    decision.action = Action::Pass;
+    decision.edits.clear();
+    decision.withheld.clear();
+    decision.not_served.clear();
+    decision.hold = false;
+    decision
+}

@@ -1,0 +1,388 @@
+//! One entry, from claim to its end.
+
+use crate::{
+    Annotate, Brains, Parts, RouteSettings,
+    files::{SeenFile, fetch_deadline, inspect_files, password_candidates},
+    outgoing::{findings_header, media_states, order, released},
+    texts::inspect_texts,
+};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use guarita_deliver::{GIVE_UP_MILLIS, Outcome, Outgoing, REFUSALS_MAX, wait_before_retry};
+use guarita_message::{Decision, Inspection, Lane, Message, PartBody, Verdict};
+use guarita_policy::{Circumstances, decide};
+use guarita_spool::{Claimed, Decided, Filter, Finish, Spool, SpoolError};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::Semaphore;
+
+/// The story, and what it needs.
+pub struct Pipeline {
+    pub(crate) parts: Parts,
+    files: Semaphore,
+    files_waiting: AtomicUsize,
+    /// Deadlines count from here at the earliest: what waited through an outage of ours still gets its scan.
+    started_ms: u64,
+}
+
+/// One message with everything that was seen and decided.
+pub(crate) struct JudgedMessage {
+    pub message: Message,
+    pub inspection: Inspection,
+    pub decision: Decision,
+    pub files: Vec<SeenFile>,
+}
+
+/// What judging an entry came to.
+pub enum Judged {
+    Decided(Decided),
+    LookAgainAt(u64),
+    /// Stored bytes that are no webhook any more: for a person to look at.
+    Unreadable,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Index(#[from] guarita_media::IndexError),
+}
+
+/// How many of a conversation's last messages may hold an archive's password.
+const PASSWORD_MESSAGES_MAX: usize = 5;
+/// A body above this is judged off the event loop.
+const BLOCKING_BYTES_MIN: usize = 16 * 1024;
+
+impl Pipeline {
+    pub fn new(parts: Parts) -> Self {
+        let files = Semaphore::new(parts.config.files_in_flight_max);
+        Pipeline { parts, files, files_waiting: AtomicUsize::new(0), started_ms: now_ms() }
+    }
+
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Takes one claimed entry to its end, or to its next try. A fault of our own disk leaves the entry to its lease:
+    /// it is claimed again, and nothing is lost.
+    pub async fn process(&self, claimed: Claimed) {
+        let id = claimed.id.clone();
+        let work = AssertUnwindSafe(self.process_claimed(claimed)).catch_unwind();
+        tokio::pin!(work);
+        let lease = Duration::from_secs(self.parts.config.lease_seconds);
+        let mut renewals = tokio::time::interval_at(tokio::time::Instant::now() + lease / 3, lease / 3);
+        let result = loop {
+            tokio::select! {
+                result = &mut work => break result,
+                _ = renewals.tick() => {
+                    if let Err(error) = self.parts.spool.renew(now_ms(), &id, lease.as_millis() as u64).await {
+                        tracing::warn!(%id, %error, "the hold on an entry was not renewed");
+                    }
+                }
+            }
+        };
+        let fault = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(fault)) => fault,
+            // A defect of ours. The entry must not come back for ever and hold up its conversation: a person decides.
+            Err(_) => {
+                let error = "processing it crashed; please report this".into();
+                match self.parts.spool.finish(now_ms(), &id, Finish::DeadLettered { error }).await {
+                    Ok(()) => return,
+                    Err(error) => Fault::from(error),
+                }
+            }
+        };
+        tracing::error!(%id, error = %fault, "an entry waits for its next turn");
+    }
+
+    async fn process_claimed(&self, claimed: Claimed) -> Result<(), Fault> {
+        let spool = &self.parts.spool;
+        let Some(route) = self.parts.routes.get(&claimed.route) else {
+            let error = format!("no route `{}` in the configuration; add it and replay", claimed.route);
+            return Ok(spool.finish(now_ms(), &claimed.id, Finish::DeadLettered { error }).await?);
+        };
+        let decided = match claimed.decided.clone() {
+            Some(decided) => decided,
+            None => match self.judge(route, &claimed).await? {
+                Judged::LookAgainAt(at) => {
+                    return Ok(spool.finish(now_ms(), &claimed.id, Finish::LookAgainAt { at }).await?);
+                }
+                Judged::Unreadable => {
+                    let error = "the stored body does not parse; look at it in the console".into();
+                    return Ok(spool.finish(now_ms(), &claimed.id, Finish::DeadLettered { error }).await?);
+                }
+                Judged::Decided(decided) => {
+                    // A crash after this goes on from here: no second opinion.
+                    spool.record_decided(now_ms(), &claimed.id, decided.clone()).await?;
+                    decided
+                }
+            },
+        };
+        let finish = self.deliver(route, &claimed, decided).await;
+        Ok(spool.finish(now_ms(), &claimed.id, finish).await?)
+    }
+
+    /// Parse, fetch, look, decide, rewrite.
+    async fn judge(&self, route: &RouteSettings, claimed: &Claimed) -> Result<Judged, Fault> {
+        let now = now_ms();
+        let body = &claimed.body;
+        // The door parsed it before storing it, so this is a damaged entry or a parser that became stricter.
+        let Ok(delivery) = guarita_webhook::parse(body) else { return Ok(Judged::Unreadable) };
+        for problem in &delivery.problems {
+            tracing::debug!(id = %claimed.id, problem, "an update has a shape we do not know; it passes");
+        }
+        let has_files = delivery.messages.iter().any(has_file);
+        let _place = match self.place_for_files(has_files).await {
+            Ok(place) => place,
+            Err(()) => return Ok(Judged::LookAgainAt(now + 500)),
+        };
+        let deadline_ms = claimed.received_ms.max(self.started_ms) + self.parts.config.scan_deadline_seconds * 1000;
+        let circumstances = Circumstances { deadline_passed: now >= deadline_ms };
+        let passwords = if has_files { self.passwords(claimed, &delivery.messages).await? } else { Vec::new() };
+        let brains = self.brains();
+        let mut judged = Vec::with_capacity(delivery.messages.len());
+        for message in delivery.messages {
+            let (files, mut inspection) = if has_file(&message) {
+                let deadline = fetch_deadline(deadline_ms, now);
+                inspect_files(&self.parts, route, &message, &passwords, now, deadline).await?
+            } else {
+                (Vec::new(), Inspection::default())
+            };
+            let message = self.round_two(message, &mut inspection, &brains, body.len()).await;
+            let mut decision = decide(&message, &inspection, &route.policy, circumstances);
+            if claimed.released_by.is_some() {
+                decision = released(decision);
+            }
+            judged.push(JudgedMessage { message, inspection, decision, files });
+        }
+        if judged.iter().any(|judged| judged.decision.hold) {
+            return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, now, deadline_ms)));
+        }
+        self.count(&judged);
+        let orders: Vec<_> = judged
+            .iter()
+            .map(|judged| order(&self.parts, route, &claimed.id, judged, claimed.released_by.as_deref(), now))
+            .collect();
+        let rewritten = guarita_webhook::rewrite(body, &orders);
+        let states: Vec<_> = judged.iter().flat_map(media_states).collect();
+        let quarantine = judged.iter().any(|judged| judged.decision.quarantine);
+        if !states.is_empty() {
+            if quarantine {
+                let hashes =
+                    states.iter().filter_map(|(_, state)| state.content().map(|content| content.hash)).collect();
+                let until = now + self.parts.config.quarantine_days * 24 * 3600 * 1000;
+                self.parts.index.keep_until(until, hashes).await?;
+            }
+            self.parts.index.decide(now, states).await?;
+        }
+        Ok(Judged::Decided(Decided {
+            verdict: judged.iter().map(|judged| judged.decision.verdict).max().unwrap_or(Verdict::Clean),
+            body: (rewritten != *body).then_some(rewritten),
+            findings_header: (route.annotate == Annotate::Headers).then(|| findings_header(&judged)),
+            report: report(&judged),
+            quarantine,
+        }))
+    }
+
+    async fn round_two(&self, message: Message, inspection: &mut Inspection, brains: &Brains, size: usize) -> Message {
+        let started = Instant::now();
+        let findings_max = self.parts.config.findings_max;
+        let message = if size < BLOCKING_BYTES_MIN && inspection.found.is_empty() {
+            inspect_texts(&message, inspection, brains, findings_max);
+            message
+        } else {
+            let (mut seen, brains) = (std::mem::take(inspection), brains.clone());
+            let kept = message.clone();
+            let work = tokio::task::spawn_blocking(move || {
+                inspect_texts(&message, &mut seen, &brains, findings_max);
+                seen
+            });
+            match work.await {
+                Ok(seen) => *inspection = seen,
+                // An inspector that panics is a defect of ours; what it did not see is a gap, never clean.
+                Err(_) => {
+                    inspection.gaps.push(guarita_message::Gap {
+                        reason: guarita_message::GapReason::Crashed,
+                        place: kept.pointer.clone(),
+                        inside: String::new(),
+                        scanner: "texts".into(),
+                        detail: "our own text inspection crashed; please report it".into(),
+                        class: guarita_message::FileClass::Other,
+                    });
+                }
+            }
+            kept
+        };
+        metrics::histogram!("guarita_scan_seconds", "scanner" => "texts").record(started.elapsed().as_secs_f64());
+        message
+    }
+
+    async fn deliver(&self, route: &RouteSettings, claimed: &Claimed, decided: Decided) -> Finish {
+        let body = decided.body.unwrap_or_else(|| claimed.body.clone());
+        let outcome = route
+            .backend
+            .deliver(Outgoing {
+                id: claimed.id.clone(),
+                attempt: claimed.attempts + 1,
+                verdict: decided.verdict,
+                lane: claimed.lane,
+                findings_header: decided.findings_header,
+                released_by: claimed.released_by.clone(),
+                body: Bytes::from(body),
+            })
+            .await;
+        let now = now_ms();
+        let age = now.saturating_sub(claimed.received_ms);
+        let attempts = claimed.attempts + 1;
+        let retry = |asked, error: String| {
+            let wait = wait_before_retry(attempts, asked, random());
+            Finish::RetryAt { at: now + wait.as_millis() as u64, error }
+        };
+        let (finish, outcome) = match outcome {
+            Outcome::Accepted => {
+                metrics::histogram!("guarita_end_to_end_seconds").record(age as f64 / 1000.0);
+                (Finish::Delivered, "accepted")
+            }
+            Outcome::Spared { wait } => {
+                (Finish::LookAgainAt { at: now + wait.as_millis() as u64 + u64::from(random() % 500) }, "spared")
+            }
+            Outcome::RetryAfter { error, .. } if age > GIVE_UP_MILLIS => {
+                (Finish::DeadLettered { error }, "dead_lettered")
+            }
+            // An event the backend does not know must not hold up the ones behind it for a week.
+            Outcome::RetryAfter { error, .. } if claimed.lane == Lane::Account && attempts >= 8 => {
+                (Finish::DeadLettered { error }, "dead_lettered")
+            }
+            Outcome::RetryAfter { asked, error } => (retry(asked, error), "retry"),
+            Outcome::Refused { error } if attempts >= REFUSALS_MAX => (Finish::DeadLettered { error }, "dead_lettered"),
+            Outcome::Refused { error } => (retry(None, error), "refused"),
+        };
+        metrics::counter!("guarita_deliveries_total", "outcome" => outcome).increment(1);
+        if let Finish::DeadLettered { error } = &finish {
+            tracing::warn!(id = %claimed.id, attempts, error, "a delivery became a dead letter; mend the backend and replay it");
+        }
+        finish
+    }
+
+    /// A place among the files in work; `Err`: too many wait already.
+    async fn place_for_files(&self, wanted: bool) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, ()> {
+        if !wanted {
+            return Ok(None);
+        }
+        if let Ok(place) = self.files.try_acquire() {
+            return Ok(Some(place));
+        }
+        if self.files_waiting.fetch_add(1, Ordering::Relaxed) >= self.parts.config.files_waiting_max {
+            self.files_waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(());
+        }
+        let place = self.files.acquire().await.ok();
+        self.files_waiting.fetch_sub(1, Ordering::Relaxed);
+        Ok(place)
+    }
+
+    /// Words that may open an encrypted archive: from this message and from the conversation's last ones.
+    async fn passwords(&self, claimed: &Claimed, messages: &[Message]) -> Result<Vec<String>, Fault> {
+        let mut texts: Vec<String> = messages.iter().flat_map(texts_of).collect();
+        let filter = Filter { conversation: Some(claimed.conversation.clone()), ..Filter::default() };
+        for record in self.parts.spool.list(filter, PASSWORD_MESSAGES_MAX + 1).await? {
+            if record.id != claimed.id
+                && let Some(body) = self.parts.spool.content(&record.id).await?.received
+                && let Ok(delivery) = guarita_webhook::parse(&body)
+            {
+                texts.extend(delivery.messages.iter().flat_map(texts_of));
+            }
+        }
+        Ok(password_candidates(texts.iter().map(String::as_str)))
+    }
+
+    fn brains(&self) -> Brains {
+        self.parts.brains.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Puts new rules and lists in force; entries in work end with the old ones.
+    pub fn replace_brains(&self, brains: Brains) {
+        *self.parts.brains.write().unwrap_or_else(std::sync::PoisonError::into_inner) = brains;
+    }
+
+    fn count(&self, judged: &[JudgedMessage]) {
+        for JudgedMessage { message, inspection, decision, .. } in judged {
+            metrics::counter!("guarita_messages_total", "channel" => message.channel.as_str(), "verdict" => decision.verdict.as_str())
+                .increment(1);
+            for finding in &inspection.findings {
+                metrics::counter!("guarita_findings_total", "category" => finding.category.as_str()).increment(1);
+            }
+            for gap in &inspection.gaps {
+                metrics::counter!("guarita_gaps_total", "reason" => gap.reason.as_str()).increment(1);
+            }
+        }
+    }
+}
+
+/// Judges a recorded body by rules and policy alone, for `replay` and tests: no fetching, so files are gaps.
+pub fn judge_body(
+    message: Message,
+    brains: &Brains,
+    policy: &guarita_policy::Policy,
+) -> (Message, Inspection, Decision) {
+    let mut inspection = Inspection::default();
+    inspect_texts(&message, &mut inspection, brains, 100);
+    let decision = decide(&message, &inspection, policy, Circumstances { deadline_passed: true });
+    (message, inspection, decision)
+}
+
+fn has_file(message: &Message) -> bool {
+    message.parts.iter().any(|part| matches!(part.body, PartBody::File(_)))
+}
+
+fn texts_of(message: &Message) -> Vec<String> {
+    let texts = message.parts.iter().filter_map(|part| match &part.body {
+        PartBody::Text { text, .. } => Some(text.clone()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// What the console shows of it later: everything seen and decided, message by message.
+fn report(judged: &[JudgedMessage]) -> Vec<u8> {
+    let messages: Vec<_> = judged
+        .iter()
+        .map(|judged| {
+            serde_json::json!({
+                "id": judged.message.id, "kind": judged.message.kind, "pointer": judged.message.pointer,
+                "channel": judged.message.channel, "inspection": judged.inspection, "decision": judged.decision,
+                "media": judged.files.iter().filter_map(|file| {
+                    Some(serde_json::json!({"where": file.place, "id": file.id.as_ref()?}))
+                }).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    serde_json::json!({"version": 1, "messages": messages}).to_string().into_bytes()
+}
+
+/// Growing waits while a scanner is blind, and a last look right at the deadline.
+fn look_again_at(looks: u32, now: u64, deadline_ms: u64) -> u64 {
+    let wait = 500u64 << looks.min(5);
+    (now + wait.min(10_000)).min(deadline_ms.max(now + 100))
+}
+
+fn random() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX / 2)
+}
+
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// For `run`.
+pub(crate) fn spool(pipeline: &Pipeline) -> Arc<dyn Spool> {
+    pipeline.parts.spool.clone()
+}

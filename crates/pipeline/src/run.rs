@@ -1,0 +1,86 @@
+//! The loop around `process`: claims what is due, as much at a time as its bounds allow, and sweeps what is over.
+
+use crate::process::{Pipeline, now_ms, spool};
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+/// Longest wait for work: due times beyond what the spool announces are met this exactly.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// How long entries in work may go on after a stop was asked for; what is not done is claimed again at the next start.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Runs until `shutdown` ends, then lets what is in work end.
+pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
+    let config = pipeline.parts.config.clone();
+    let places = Arc::new(Semaphore::new(config.in_flight_max));
+    let kib = (config.in_flight_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS);
+    let memory = Arc::new(Semaphore::new(kib));
+    let spool = spool(&pipeline);
+    let sweeper = tokio::spawn(sweep(pipeline.clone()));
+    let mut work = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        while work.try_join_next().is_some() {}
+        let free = tokio::select! {
+            free = places.acquire() => match free {
+                Ok(one) => { drop(one); places.available_permits().max(1) }
+                Err(_) => break,
+            },
+            () = &mut shutdown => break,
+        };
+        let claimed = match spool.claim(now_ms(), config.lease_seconds * 1000, free).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::error!(%error, "claiming work failed; trying again");
+                tokio::time::sleep(WAIT_MAX).await;
+                continue;
+            }
+        };
+        if claimed.is_empty() {
+            tokio::select! {
+                () = spool.wait_for_work() => {}
+                () = tokio::time::sleep(WAIT_MAX) => {}
+                () = &mut shutdown => break,
+            }
+            continue;
+        }
+        for entry in claimed {
+            let weight = u32::try_from(entry.body.len().div_ceil(1024).clamp(1, kib)).unwrap_or(u32::MAX);
+            let (Ok(place), Ok(share)) =
+                (places.clone().acquire_owned().await, memory.clone().acquire_many_owned(weight).await)
+            else {
+                break;
+            };
+            let pipeline = pipeline.clone();
+            work.spawn(async move {
+                pipeline.process(entry).await;
+                drop((place, share));
+            });
+        }
+    }
+    sweeper.abort();
+    let _ = tokio::time::timeout(DRAIN_MAX, async { while work.join_next().await.is_some() {} }).await;
+}
+
+/// Retention: the spool's content, then the media nobody needs any more.
+async fn sweep(pipeline: Arc<Pipeline>) {
+    let parts = &pipeline.parts;
+    let day = 24 * 3600 * 1000;
+    let (retention, quarantine) = (parts.config.retention_days * day, parts.config.quarantine_days * day);
+    loop {
+        match parts.spool.sweep(now_ms(), retention, quarantine).await {
+            Ok(swept) if swept != Default::default() => {
+                tracing::debug!(?swept, "retention");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "retention could not be applied to the spool"),
+        }
+        if let Err(error) = guarita_media::sweep(&parts.index, &parts.blobs, now_ms(), retention).await {
+            tracing::warn!(%error, "retention could not be applied to media");
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
+    }
+}
