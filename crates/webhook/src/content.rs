@@ -13,6 +13,8 @@ use std::borrow::Cow;
 
 /// Parts of one message. What goes beyond is not left out, but joined into one text that can be judged, though not edited.
 const PARTS_MAX: usize = 2000;
+/// Members of an envelope that are objects, written by Meta or by us alone.
+const META_ONLY: [&str; 4] = ["errors", "identity", "history_context", "guarita"];
 /// A string without spaces, dots or slashes is content from this length on, and a word of Meta's below it.
 const GUESS_BYTES_MIN: usize = 40;
 
@@ -100,6 +102,13 @@ impl<'d, 'a> Walker<'d, 'a> {
         let Some((mut media, url_key)) = (self.rules.media)(self.document, node, key) else {
             return self.children(node, &[]);
         };
+        if self.pointer.len() == self.base {
+            // The message object itself: its id is the message's.
+            media.id = None;
+            if media.url.is_none() {
+                return self.children(node, &[]);
+            }
+        }
         media.url_pointer = url_key.map(|key| format!("{}/{key}", self.pointer));
         // However many: a file that is not told of would go unscanned.
         let part = self.part(PartBody::File(media));
@@ -111,8 +120,10 @@ impl<'d, 'a> Walker<'d, 'a> {
         for (i, child) in self.document.children(node).enumerate() {
             let key = self.document.key(child);
             if let Some(key) = &key {
-                let of_message = self.keys.len() == self.root;
-                if but.contains(&key.as_ref()) || of_message && self.rules.envelope.contains(&key.as_ref()) {
+                let of_message = self.keys.len() == self.root && self.rules.envelope.contains(&key.as_ref());
+                // An envelope holds plain values; an object in its place may hold anything.
+                let plain = !self.document.is_container(child) || META_ONLY.contains(&key.as_ref());
+                if plain && (of_message || but.contains(&key.as_ref())) {
                     continue;
                 }
             }

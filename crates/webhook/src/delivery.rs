@@ -19,10 +19,11 @@ pub struct Delivery {
     pub problems: Vec<String>,
 }
 
-/// Reads a delivery. Fails only on what is not JSON; what it does not know is no problem of ours.
+/// Reads a delivery. Fails only on what is not JSON (or too deep or too much of it); what it does not know is no problem
+/// of ours.
 pub fn parse(body: &[u8]) -> Result<Delivery, NotJson> {
     let document = Document::parse(body)?;
-    let reading = read(&document);
+    let reading = read(&document)?;
     let mut messages = Vec::with_capacity(reading.updates.len());
     match reading.channel {
         Some(Channel::Whatsapp) => whatsapp::messages(&document, &reading, &mut messages),

@@ -106,6 +106,10 @@ impl<'a> Document<'a> {
         self.kind(id) == Kind::Object
     }
 
+    pub(crate) fn is_container(&self, id: NodeId) -> bool {
+        matches!(self.kind(id), Kind::Object | Kind::Array)
+    }
+
     pub(crate) fn parent(&self, id: NodeId) -> Option<NodeId> {
         (id.0 != 0).then(|| NodeId(self.node(id).parent))
     }

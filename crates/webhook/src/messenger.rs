@@ -26,6 +26,9 @@ pub(crate) fn read<'a>(document: &Document<'a>, channel: Channel, reading: &mut 
     let mut trail = Trail::default();
     trail.enter(document, entries, 0);
     for (i, entry) in document.children(entries).enumerate() {
+        if reading.is_full() {
+            return;
+        }
         trail.enter(document, entry, i);
         let known = reading.updates.len();
         let account = document.get_scalar(entry, "id").unwrap_or_default().into_owned();
@@ -37,6 +40,9 @@ pub(crate) fn read<'a>(document: &Document<'a>, channel: Channel, reading: &mut 
             };
             trail.enter(document, list, 0);
             for (i, item) in document.children(list).enumerate() {
+                if reading.is_full() {
+                    return;
+                }
                 trail.enter(document, item, i);
                 match content_of(document, item).filter(|_| messaging) {
                     Some(content) => reading.updates.push(update(document, channel, &account, entry, content, &trail)),

@@ -2,12 +2,15 @@
 //!
 //! Reading is what `split`, `without` and `parse` have in common; it looks at envelopes only, never into content.
 
-use crate::json::{Document, NodeId, push_segment};
+use crate::json::{Document, NodeId, NotJson, push_segment};
 use crate::{keys, messenger, telegram, whatsapp};
 use guarita_message::{Channel, ConversationKey, DedupeKey, Direction, Lane};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+/// Updates in one body, messages of a chunk of history included. Meta puts at most 1000 updates into a POST, and 3 MB of
+/// history are some 10,000 messages.
+const UPDATES_MAX: usize = 50_000;
 /// What looked odd is told this many times; the operator has seen enough by then.
 const PROBLEMS_MAX: usize = 32;
 /// Names kept of one update (a chunk of history has one for each of its threads).
@@ -23,6 +26,8 @@ pub(crate) struct Reading<'a> {
     /// Lists that go with the updates they name, by the list's node.
     pub contacts: HashMap<NodeId, Contacts<'a>>,
     pub problems: Vec<String>,
+    /// Messages within updates (history), which count as updates do.
+    pub nested: usize,
 }
 
 /// The smallest thing that can be cut out of a POST.
@@ -46,7 +51,7 @@ impl Update {
     }
 }
 
-pub(crate) fn read<'a>(document: &Document<'a>) -> Reading<'a> {
+pub(crate) fn read<'a>(document: &Document<'a>) -> Result<Reading<'a>, NotJson> {
     let root = document.root();
     let object = document.get_text(root, "object").unwrap_or_default().into_owned();
     let channel = match object.as_str() {
@@ -56,7 +61,8 @@ pub(crate) fn read<'a>(document: &Document<'a>) -> Reading<'a> {
         "" if document.get(root, "update_id").is_some() => Some(Channel::Telegram),
         _ => None,
     };
-    let mut reading = Reading { channel, object, updates: vec![], contacts: HashMap::new(), problems: vec![] };
+    let mut reading =
+        Reading { channel, object, updates: vec![], contacts: HashMap::new(), problems: vec![], nested: 0 };
     match channel {
         Some(Channel::Whatsapp) => whatsapp::read(document, &mut reading),
         Some(channel @ (Channel::Messenger | Channel::Instagram)) => messenger::read(document, channel, &mut reading),
@@ -67,7 +73,10 @@ pub(crate) fn read<'a>(document: &Document<'a>) -> Reading<'a> {
         let account = first_entry_id(document);
         reading.opaque(document, &Trail::default(), &account, None, vec![]);
     }
-    reading
+    if reading.is_full() {
+        return Err(NotJson { reason: "too many updates (more than 50,000)", at: 0 });
+    }
+    Ok(reading)
 }
 
 fn first_entry_id(document: &Document<'_>) -> String {
@@ -77,6 +86,11 @@ fn first_entry_id(document: &Document<'_>) -> String {
 }
 
 impl Reading<'_> {
+    /// Enough is known to refuse the body; the dialects stop here, so that memory stays bounded.
+    pub(crate) fn is_full(&self) -> bool {
+        self.updates.len() + self.nested > UPDATES_MAX
+    }
+
     /// An update that nobody looks into: it passes in the lane of the account's events.
     pub(crate) fn opaque(
         &mut self,

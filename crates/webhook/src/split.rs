@@ -56,7 +56,7 @@ impl std::fmt::Debug for Unit {
 /// Cuts a POST. Units come in the order of their first updates.
 pub fn split(body: &[u8], by: SplitBy) -> Result<Vec<Unit>, NotJson> {
     let document = Document::parse(body)?;
-    let reading = read(&document);
+    let reading = read(&document)?;
     let cutter = Cutter::of(&document, &reading);
     let finest = if by == SplitBy::Message { Grain::Update } else { Grain::Conversation };
     for grain in [finest, Grain::Conversation] {
@@ -73,7 +73,7 @@ pub fn split(body: &[u8], by: SplitBy) -> Result<Vec<Unit>, NotJson> {
 /// The body without the updates that were seen before; `None`: nothing is left.
 pub fn without(body: &[u8], seen: &[DedupeKey]) -> Option<Vec<u8>> {
     let Ok(document) = Document::parse(body) else { return Some(body.to_vec()) };
-    let reading = read(&document);
+    let Ok(reading) = read(&document) else { return Some(body.to_vec()) };
     let seen: HashSet<&DedupeKey> = seen.iter().collect();
     let kept: Vec<&Update> = reading.updates.iter().filter(|update| !seen.contains(&update.dedupe)).collect();
     match kept.len() {

@@ -43,11 +43,17 @@ pub(crate) fn read<'a>(document: &Document<'a>, reading: &mut Reading<'a>) {
     let mut trail = Trail::default();
     trail.enter(document, entries, 0);
     for (i, entry) in document.children(entries).enumerate() {
+        if reading.is_full() {
+            return;
+        }
         trail.enter(document, entry, i);
         let known = reading.updates.len();
         if let Some(changes) = document.get(entry, "changes") {
             trail.enter(document, changes, 0);
             for (i, change) in document.children(changes).enumerate() {
+                if reading.is_full() {
+                    return;
+                }
                 trail.enter(document, change, i);
                 read_change(document, entry, change, &mut trail, reading);
                 trail.leave();
@@ -90,13 +96,16 @@ fn read_change<'a>(
     let context = Change { document, entry, account, contacts: &contacts };
     let known = reading.updates.len();
     if document.get(value, "history").is_some() || document.get_text(change, "field").as_deref() == Some("history") {
-        reading.updates.push(context.history(change, value, trail));
+        reading.updates.push(context.history(change, value, trail, &mut reading.nested));
     } else if let Some(value_member) = document.get(change, "value") {
         trail.enter(document, value_member, 0);
         for list_node in document.children(value) {
             let Some(list) = list_named(document, list_node) else { continue };
             trail.enter(document, list_node, 0);
             for (i, item) in document.children(list_node).enumerate() {
+                if reading.is_full() {
+                    return;
+                }
                 trail.enter(document, item, i);
                 reading.updates.push(context.update(list, item, trail));
                 trail.leave();
@@ -191,19 +200,22 @@ impl<'a> Change<'_, 'a> {
         })
     }
 
-    fn history(&self, change: NodeId, value: NodeId, trail: &Trail) -> Update {
+    fn history(&self, change: NodeId, value: NodeId, trail: &Trail, messages_seen: &mut usize) -> Update {
         let mut senders = Names::default();
         let chunks = self.document.get(value, "history");
         for chunk in chunks.into_iter().flat_map(|chunks| self.document.children(chunks)) {
             let threads = self.document.get(chunk, "threads");
             for thread in threads.into_iter().flat_map(|threads| self.document.children(threads)) {
                 senders.add(self.document.get_scalar(thread, "id"));
+                let messages = self.document.get(thread, "messages");
+                *messages_seen += messages.map_or(0, |messages| self.document.children(messages).count());
             }
         }
         let messages = self.document.get(value, "messages");
         for message in messages.into_iter().flat_map(|messages| self.document.children(messages)) {
             senders.add(self.document.get_scalar(message, "from_user_id"));
             senders.add(self.document.get_scalar(message, "from"));
+            *messages_seen += 1;
         }
         Update {
             path: trail.path.clone(),

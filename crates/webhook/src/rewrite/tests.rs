@@ -85,6 +85,13 @@ fn odd_messages_are_withheld_whole() {
         Text,
         &format!(r#"{{"type":"text",{text},"type":"text"}}"#),
     );
+    // The message object is itself a file.
+    check(
+        r#"{"id":"wamid.123456","mime_type":"a/b","url":"https://x.example/1"}"#,
+        "",
+        Keep,
+        &format!(r#"{{"id":"wamid.123456","mime_type":"a/b","url":"","type":"text",{text}}}"#),
+    );
     // A file without an id.
     check(
         r#"{"type":"image","image":{"url":"https://x.example/1"}}"#,

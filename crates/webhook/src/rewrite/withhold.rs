@@ -5,19 +5,19 @@
 use crate::content::{Rules, is_url};
 use crate::json::{Changes, Document, Kind, NodeId, quoted};
 use crate::orders::{MediaUrl, Order, WithheldAs, Withhold};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod attachment;
+mod secrets;
 mod update;
+
+use secrets::{Secrets, scrub};
 
 /// Meta's words for a message it could not show.
 const ERROR_CODE: u32 = 131_051;
 const ERROR_TITLE: &str = "Message type unknown";
-/// An id shorter than this is only taken out where it is the whole string: within others it may be anything.
-const SECRET_BYTES_MIN: usize = 8;
-/// Members of a message object that name it, never its content.
-const NEVER_SCRUBBED: [&str; 10] =
-    ["from", "to", "id", "timestamp", "type", "from_user_id", "to_user_id", "group_id", "context", "mid"];
+/// A message of which more than this is to be withheld goes as a whole.
+const WITHHOLDS_MAX: usize = 64;
 
 pub(super) fn withhold<'d, 'a>(
     document: &'d Document<'a>,
@@ -36,14 +36,12 @@ pub(super) fn withhold<'d, 'a>(
         _ => &crate::whatsapp::RULES,
     };
     let mut work = Work { document, changes, message, order, rules, converted: BTreeMap::new(), secrets: vec![] };
-    for withhold in &order.withhold {
-        work.one(withhold);
+    match order.withhold.as_slice() {
+        few if few.len() <= WITHHOLDS_MAX => few.iter().for_each(|withhold| work.one(withhold)),
+        many => work.whole(&many[0]),
     }
-    // Longest first: an id that is taken out of a url would leave the rest of the url standing.
-    work.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-    work.secrets.dedup();
-    work.convert();
-    let secrets = std::mem::take(&mut work.secrets);
+    let secrets = Secrets::of(std::mem::take(&mut work.secrets));
+    work.convert(&secrets);
     scrub(document, changes, message, &secrets);
 }
 
@@ -64,7 +62,7 @@ struct Converted {
     notices: Vec<String>,
     captions: Vec<String>,
     /// Names of members that go.
-    gone: Vec<String>,
+    gone: BTreeSet<String>,
 }
 
 impl Work<'_, '_, '_> {
@@ -100,6 +98,8 @@ impl Work<'_, '_, '_> {
 
     /// The message as a whole; every file in it counts as blocked.
     fn whole(&mut self, withhold: &Withhold) {
+        // The id beside it is the message's own.
+        self.secrets.extend(media_of(self.document, self.message, self.rules).and_then(|media| media.url));
         for member in self.document.children(self.message).collect::<Vec<_>>() {
             let found = secrets_of(self.document, member, self.rules);
             if !found.is_empty() {
@@ -178,7 +178,9 @@ impl Work<'_, '_, '_> {
         let kind = self.document.get_text(holder, "type").map(|kind| kind.into_owned());
         let converted = self.converted.entry(holder).or_default();
         converted.unsupported |= withhold.form == WithheldAs::Unsupported;
-        converted.notices.push(withhold.notice.clone());
+        if !converted.notices.contains(&withhold.notice) {
+            converted.notices.push(withhold.notice.clone());
+        }
         let caption_place = format!("{}/caption", withhold.place);
         let caption_goes = self.order.withhold.iter().any(|other| other.place == caption_place);
         converted.captions.extend(withhold.caption.iter().filter(|text| !text.is_empty() && !caption_goes).cloned());
@@ -188,12 +190,12 @@ impl Work<'_, '_, '_> {
         converted.gone.extend(kind.filter(|_| !text_stays));
     }
 
-    fn convert(&mut self) {
+    fn convert(&mut self, secrets: &Secrets) {
         for (holder, converted) in std::mem::take(&mut self.converted) {
             let (kind, content) = if converted.unsupported {
                 ("unsupported", format!("\"errors\":{}", error(&unique(&converted.notices).join("\n\n"))))
             } else {
-                ("text", format!("\"text\":{{\"body\":{}}}", quoted(&self.text_of(holder, &converted))))
+                ("text", format!("\"text\":{{\"body\":{}}}", quoted(&self.text_of(holder, &converted, secrets))))
             };
             let content_key = if converted.unsupported { "errors" } else { "text" };
             let mut content = Some(content);
@@ -205,7 +207,7 @@ impl Work<'_, '_, '_> {
                 if key == "type" {
                     typed = true;
                     self.changes.replace_text(member, kind);
-                } else if key == content_key || converted.gone.iter().any(|gone| *gone == key) {
+                } else if key == content_key || converted.gone.contains(key.as_ref()) {
                     match content.take_if(|_| !own || key == content_key) {
                         Some(content) => self.changes.replace_member(member, content),
                         None => self.changes.remove(member),
@@ -222,13 +224,13 @@ impl Work<'_, '_, '_> {
     }
 
     /// Notice, captions, and a text that was there beside the blocked thing.
-    fn text_of(&self, holder: NodeId, converted: &Converted) -> String {
+    fn text_of(&self, holder: NodeId, converted: &Converted, secrets: &Secrets) -> String {
         let mut texts = converted.notices.clone();
-        texts.extend(converted.captions.iter().map(|caption| without_secrets(caption, &self.secrets)));
-        let text_goes = converted.gone.iter().any(|gone| gone == "text");
+        texts.extend(converted.captions.iter().map(|caption| secrets.taken_out_of(caption)));
+        let text_goes = converted.gone.contains("text");
         let beside = self.document.at(holder, "/text/body").filter(|_| !text_goes);
         if let Some(text) = beside.and_then(|node| self.changes.edited(node)) {
-            texts.push(without_secrets(&text, &self.secrets));
+            texts.push(secrets.taken_out_of(&text));
         }
         unique(&texts).join("\n\n")
     }
@@ -272,36 +274,4 @@ fn secrets_of(document: &Document<'_>, node: NodeId, rules: &Rules) -> Vec<Strin
         open.extend(document.children(node));
     }
     secrets
-}
-
-/// Takes the ids and urls of blocked files out of every other string of the message.
-fn scrub(document: &Document<'_>, changes: &mut Changes<'_, '_>, message: NodeId, secrets: &[String]) {
-    let named = |node: NodeId| document.key(node).is_some_and(|key| NEVER_SCRUBBED.contains(&key.as_ref()));
-    let mut open: Vec<NodeId> = document.children(message).filter(|node| !named(*node)).collect();
-    while let Some(node) = open.pop() {
-        open.extend(document.children(node));
-        match document.kind(node) {
-            Kind::String if !document.key_is(node, "type") => {
-                let text = document.text(node).unwrap_or_default();
-                for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-                    if *secret == text {
-                        changes.edit_text(node, 0..text.len(), "");
-                    } else if secret.len() >= SECRET_BYTES_MIN {
-                        for (at, _) in text.match_indices(secret.as_str()) {
-                            changes.edit_text(node, at..at + secret.len(), "");
-                        }
-                    }
-                }
-            }
-            Kind::Number if secrets.iter().any(|secret| secret == document.raw(node)) => {
-                changes.replace(node, "0".to_owned());
-            }
-            _ => {}
-        }
-    }
-}
-
-fn without_secrets(text: &str, secrets: &[String]) -> String {
-    let long = secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN);
-    long.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), ""))
 }

@@ -3,11 +3,12 @@
 //! `keep` leaves the attachment without a url (or with the door's, if the order has one). `unsupported` is Instagram's
 //! `is_unsupported`; Messenger has no such thing and gets the text.
 
-use super::{scrub, secrets_of, unique, without_secrets};
+use super::{Secrets, WITHHOLDS_MAX, scrub, secrets_of, unique};
 use crate::content::is_url;
 use crate::json::{Changes, Document, Kind, NodeId, quoted};
 use crate::messenger::RULES;
 use crate::orders::{MediaUrl, Order, WithheldAs, Withhold};
+use std::collections::BTreeSet;
 
 pub(super) fn withhold<'d, 'a>(
     document: &'d Document<'a>,
@@ -15,16 +16,23 @@ pub(super) fn withhold<'d, 'a>(
     message: NodeId,
     order: &Order,
 ) {
-    let mut work =
-        Work { document, changes, message, order, gone: vec![], notices: vec![], secrets: vec![], unsupported: false };
-    for withhold in &order.withhold {
-        work.one(withhold);
+    let mut work = Work {
+        document,
+        changes,
+        message,
+        order,
+        gone: BTreeSet::new(),
+        notices: vec![],
+        secrets: vec![],
+        unsupported: false,
+    };
+    match order.withhold.as_slice() {
+        few if few.len() <= WITHHOLDS_MAX => few.iter().for_each(|withhold| work.one(withhold)),
+        many => work.whole(&many[0]),
     }
-    work.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-    work.secrets.dedup();
+    let secrets = Secrets::of(std::mem::take(&mut work.secrets));
     work.remove_attachments();
-    work.write_text();
-    let secrets = std::mem::take(&mut work.secrets);
+    work.write_text(&secrets);
     scrub(document, changes, message, &secrets);
 }
 
@@ -34,7 +42,7 @@ struct Work<'w, 'd, 'a> {
     message: NodeId,
     order: &'w Order,
     /// Attachments that go.
-    gone: Vec<NodeId>,
+    gone: BTreeSet<NodeId>,
     /// Notices and captions for the text.
     notices: Vec<String>,
     secrets: Vec<String>,
@@ -57,7 +65,7 @@ impl Work<'_, '_, '_> {
         match self.attachment(target) {
             Some(_) if withhold.form == WithheldAs::Keep => self.without_url(target),
             Some(attachment) => {
-                self.gone.push(attachment);
+                self.gone.insert(attachment);
                 self.say(withhold);
             }
             // The story that a message answers.
@@ -131,7 +139,7 @@ impl Work<'_, '_, '_> {
         }
     }
 
-    fn write_text(&mut self) {
+    fn write_text(&mut self, secrets: &Secrets) {
         let text = self.document.get(self.message, "text");
         if self.unsupported {
             text.into_iter().for_each(|text| self.changes.remove(text));
@@ -145,7 +153,7 @@ impl Work<'_, '_, '_> {
         }
         let mut texts = std::mem::take(&mut self.notices);
         texts.extend(text.and_then(|text| self.changes.edited(text)).filter(|text| !text.is_empty()));
-        let said = without_secrets(&unique(&texts).join("\n\n"), &self.secrets);
+        let said = secrets.taken_out_of(&unique(&texts).join("\n\n"));
         match text {
             Some(text) => self.changes.replace(text, quoted(&said)),
             None => self.changes.append(self.message, format!("\"text\":{}", quoted(&said))),

@@ -3,7 +3,7 @@
 //! There is no type to change: what a message is follows from its members. `keep` leaves the file under an id that leads
 //! nowhere; `unsupported` does not exist here and is a text.
 
-use super::{scrub, secrets_of, unique, without_secrets};
+use super::{Secrets, WITHHOLDS_MAX, scrub, secrets_of, unique};
 use crate::content::is_url;
 use crate::json::{Changes, Document, Kind, NodeId, quoted};
 use crate::orders::{Order, WithheldAs, Withhold};
@@ -17,11 +17,12 @@ pub(super) fn withhold<'d, 'a>(
     order: &Order,
 ) {
     let mut work = Work { document, changes, message, notices: BTreeMap::new(), secrets: vec![] };
-    for withhold in &order.withhold {
-        work.one(withhold);
+    match order.withhold.as_slice() {
+        few if few.len() <= WITHHOLDS_MAX => few.iter().for_each(|withhold| work.one(withhold)),
+        many => work.whole(&many[0]),
     }
-    work.write_texts();
-    let secrets = std::mem::take(&mut work.secrets);
+    let secrets = Secrets::of(std::mem::take(&mut work.secrets));
+    work.write_texts(&secrets);
     scrub(document, changes, message, &secrets);
 }
 
@@ -132,7 +133,7 @@ impl Work<'_, '_, '_> {
         }
     }
 
-    fn write_texts(&mut self) {
+    fn write_texts(&mut self, secrets: &Secrets) {
         for (holder, notices) in std::mem::take(&mut self.notices) {
             let text = self.document.get(holder, "text");
             let caption = self.document.get(holder, "caption");
@@ -140,7 +141,7 @@ impl Work<'_, '_, '_> {
             for node in [text, caption].into_iter().flatten() {
                 texts.extend(self.changes.edited(node).filter(|text| !text.is_empty()));
             }
-            let said = quoted(&without_secrets(&unique(&texts).join("\n\n"), &self.secrets));
+            let said = quoted(&secrets.taken_out_of(&unique(&texts).join("\n\n")));
             match (text, caption) {
                 (Some(text), _) => self.changes.replace(text, said),
                 (None, Some(caption)) => self.changes.replace_member(caption, format!("\"text\":{said}")),
