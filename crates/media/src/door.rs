@@ -125,6 +125,7 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(self.config.head_timeout_ms))
             .max_buf_size(self.config.head_bytes_max.max(8192))
+            .max_header_size(self.config.head_bytes_max)
             .serve_connection(
                 TokioIo::new(StallGuard::new(stream, idle)),
                 service_fn(move |request| {

@@ -15,6 +15,8 @@ use tokio::{
 pub enum Step {
     Send(Vec<u8>),
     Wait(u64),
+    /// The same bytes so many times.
+    Repeat(Vec<u8>, usize),
     /// The same bytes until the other side closes.
     Endless(Vec<u8>),
     /// Silence until the other side closes.
@@ -112,6 +114,13 @@ async fn play(stream: &mut TcpStream, steps: Vec<Step>) {
             Step::Send(bytes) => {
                 if stream.write_all(&bytes).await.is_err() {
                     return;
+                }
+            }
+            Step::Repeat(bytes, times) => {
+                for _ in 0..times {
+                    if stream.write_all(&bytes).await.is_err() {
+                        return;
+                    }
                 }
             }
             Step::Wait(ms) => sleep(Duration::from_millis(ms)).await,
