@@ -12,15 +12,18 @@ pub mod formats;
 pub mod kind;
 pub mod names;
 mod polyglot;
+mod setup;
 mod true_type;
 pub mod walk;
+
+pub use setup::{Handler, Setup, start};
 
 use guarita_message::Inspection;
 use guarita_rules::{RuleError, RuleSet};
 use serde::{Deserialize, Serialize};
 use walk::{Context, Inspector, Limits};
 
-/// What is said of a file besides its bytes. None of it is to be trusted.
+/// What is said of a file besides its bytes; a job's header in JSON. None of it is to be trusted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Job {

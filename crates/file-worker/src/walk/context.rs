@@ -14,6 +14,8 @@ const BLOCK_BYTES: usize = 64 << 10;
 const FINDINGS_PER_RULE_MAX: usize = 12;
 /// Between the steps of a way: `invoice.zip › docs/a.lnk`.
 const STEP: &str = " › ";
+/// Links and texts of one file together: a report stays far below what the sandbox accepts, whatever JSON makes of them.
+const FOUND_BYTES_MAX: usize = 512 << 10;
 /// Characters of one step, and of a whole way, as shown.
 const STEP_CHARS_MAX: usize = 120;
 
@@ -30,6 +32,7 @@ pub struct Context<'a> {
     findings: Vec<Finding>,
     gaps: Vec<Gap>,
     found: Vec<FoundPart>,
+    found_bytes: usize,
     per_rule: HashMap<String, usize>,
     seen_gaps: HashSet<(GapReason, String, String)>,
     seen_found: HashSet<String>,
@@ -100,7 +103,12 @@ impl<'a> Context<'a> {
             FoundParts::Text(text) => (text, false),
         };
         let count = self.found.iter().filter(|part| matches!(part.what, FoundParts::Link(_)) == is_link).count();
-        if text.trim().is_empty() || count >= max || !self.seen_found.insert(format!("{is_link}{text}")) {
+        self.found_bytes += text.len();
+        if text.trim().is_empty()
+            || count >= max
+            || self.found_bytes > FOUND_BYTES_MAX
+            || !self.seen_found.insert(format!("{is_link}{text}"))
+        {
             return;
         }
         self.found.push(FoundPart { place: String::new(), inside: self.inside(), what });
@@ -271,6 +279,7 @@ impl<'a> Context<'a> {
             findings: Vec::new(),
             gaps: Vec::new(),
             found: Vec::new(),
+            found_bytes: 0,
             per_rule: HashMap::new(),
             seen_gaps: HashSet::new(),
             seen_found: HashSet::new(),
@@ -321,7 +330,7 @@ fn shown(name: &str) -> String {
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
-    text.chars().take(chars_max).collect()
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).take(chars_max).collect()
 }
 
 /// Decoders' words are for operators; they may quote content, so only a short plain start is kept.
