@@ -1,7 +1,6 @@
 //! Every rule of `rules/files/` is shown a sample that it speaks of and one that it does not.
 
-use base64::Engine;
-use guarita_file_worker::{Job, Kit, look, walk::Limits};
+use guarita_file_worker::{Kit, formats::run_samples, walk::Limits};
 use guarita_rules::{Language, RuleFile, RuleSet};
 use std::path::Path;
 
@@ -28,35 +27,11 @@ fn kit() -> Kit {
 
 #[test]
 fn every_rule_has_a_hit_and_a_miss_that_hold() {
-    let kit = kit();
-    let mut wrong = Vec::new();
-    for rule in kit.rules.all() {
-        let (mut hits, mut misses) = (0, 0);
-        for sample in &rule.samples {
-            let content = sample.content.as_deref().unwrap_or_default();
-            let bytes = base64::engine::general_purpose::STANDARD.decode(content).expect("content is base64");
-            let (name, expected) = match (&sample.hit, &sample.miss) {
-                (Some(name), None) => (name, true),
-                (None, Some(name)) => (name, false),
-                _ => panic!("{}: a sample is either a hit or a miss", rule.id),
-            };
-            hits += usize::from(expected);
-            misses += usize::from(!expected);
-            let report = look(&bytes, &Job { name: name.clone(), ..Job::default() }, &kit);
-            let found: Vec<&str> = report.findings.iter().map(|finding| finding.rule.as_str()).collect();
-            if found.contains(&rule.id.as_str()) != expected {
-                wrong.push(format!(
-                    "{} should {}speak of {name}: {found:?}",
-                    rule.id,
-                    if expected { "" } else { "not " }
-                ));
-            }
-        }
-        if hits == 0 || misses == 0 {
-            wrong.push(format!("{} brings {hits} hits and {misses} misses", rule.id));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let failures: Vec<String> = run_samples(&kit())
+        .into_iter()
+        .map(|f| format!("{}:{}: {} {}: {}", f.file, f.line, f.rule, f.sample, f.problem))
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]

@@ -25,7 +25,10 @@ pub struct Page {
     pub redirect: Option<String>,
     pub frame: Option<String>,
     pub data_page: Option<String>,
+    /// Shown from another site.
     pub external: Option<String>,
+    /// Read from the reader's own disk or network, or built in as if it were part of the picture.
+    pub fetched: Option<String>,
     pub visible: String,
 }
 
@@ -73,6 +76,11 @@ pub fn say(page: &Page, script_rule: &str, report: &mut dyn Report) {
 /// Reads markup and gathers what it does; links and payloads are reported on the way.
 pub fn read(text: &str, report: &mut dyn Report) -> Page {
     let mut page = Page::default();
+    read_markup(text, 0, &mut page, report);
+    page
+}
+
+fn read_markup(text: &str, depth: usize, page: &mut Page, report: &mut dyn Report) {
     let mut all = tokens(text);
     let mut count = 0usize;
     while let Some(token) = all.next() {
@@ -82,15 +90,18 @@ pub fn read(text: &str, report: &mut dyn Report) -> Page {
         }
         match token {
             Token::Text(text) => add_visible(&mut page.visible, text),
+            // A page that quotes a picture inline reads this as markup; an XML reader does not.
+            Token::Data(inner) if depth == 0 && inner.contains('<') => read_markup(inner, 1, page, report),
+            Token::Data(text) => add_visible(&mut page.visible, text),
             Token::Doctype(_) => {}
             Token::Tag { closes: true, .. } => {}
             Token::Tag { name, attributes: raw, .. } => {
                 let local = local_name(name).to_ascii_lowercase();
-                read_attributes(&local, raw, &mut page, report);
+                read_attributes(&local, raw, page, report);
                 match local.as_str() {
                     "script" => {
                         let body = if raw.trim_end().ends_with('/') { "" } else { all.raw_until_close(name) };
-                        read_script(raw, body, &mut page, report);
+                        read_script(raw, body, page, report);
                     }
                     "style" if !raw.trim_end().ends_with('/') => {
                         all.raw_until_close(name);
@@ -100,7 +111,6 @@ pub fn read(text: &str, report: &mut dyn Report) -> Page {
             }
         }
     }
-    page
 }
 
 fn read_script(raw: &str, body: &str, page: &mut Page, report: &mut dyn Report) {
@@ -206,17 +216,29 @@ fn read_url(tag: &str, key: &str, url: &str, page: &mut Page, data_file: &mut Op
         ) {
             report.link(url);
         }
-        if matches!(tag, "use" | "image" | "feimage" | "script") {
+        if matches!(tag, "image" | "feimage" | "script") {
             page.external.get_or_insert_with(|| cut(url, 120).to_owned());
         }
+        if tag == "use" {
+            page.fetched.get_or_insert_with(|| cut(url, 120).to_owned());
+        }
     } else if lower.starts_with("file:") || lower.starts_with("\\\\") {
-        page.external.get_or_insert_with(|| cut(url, 120).to_owned());
+        page.fetched.get_or_insert_with(|| cut(url, 120).to_owned());
         report.link(url);
+    } else if matches!(tag, "use" | "image" | "feimage") && has_scheme(&lower) {
+        // `html:`, `msl:`, `text:` and the like make converters read files.
+        page.fetched.get_or_insert_with(|| cut(url, 120).to_owned());
     }
     let framed = matches!(tag, "iframe" | "frame" | "object" | "embed") && matches!(key, "src" | "data" | "srcdoc");
     if framed && !lower.starts_with("about:") && !lower.is_empty() {
         page.frame.get_or_insert_with(|| cut(url, 120).to_owned());
     }
+}
+
+fn has_scheme(url: &str) -> bool {
+    url.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    })
 }
 
 fn add_visible(visible: &mut String, text: &str) {

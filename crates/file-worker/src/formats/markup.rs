@@ -11,6 +11,8 @@ pub enum Token<'a> {
         closes: bool,
     },
     Text(&'a str),
+    /// `<![CDATA[ … ]]>`: text to an XML reader, markup to an HTML reader.
+    Data(&'a str),
     /// `<!DOCTYPE …>` with its internal subset.
     Doctype(&'a str),
 }
@@ -77,7 +79,7 @@ impl<'a> Iterator for Tokens<'a> {
             }
             if rest.starts_with("<![CDATA[") {
                 self.at += 9;
-                return Some(Token::Text(self.skip_past("]]>")));
+                return Some(Token::Data(self.skip_past("]]>")));
             }
             if rest
                 .as_bytes()
@@ -246,7 +248,7 @@ mod tests {
         );
         check("1 < 2", &[Token::Text("1 "), Token::Text("<"), Token::Text(" 2")]);
         check("<a", &[tag("a", "")]);
-        check("<![CDATA[<b>]]>", &[Token::Text("<b>")]);
+        check("<![CDATA[<b>]]>", &[Token::Data("<b>")]);
     }
 
     #[test]

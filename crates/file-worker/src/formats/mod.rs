@@ -23,6 +23,7 @@ mod pixels;
 mod qr;
 mod report;
 mod rtf;
+mod samples;
 mod script_text;
 mod shortcuts;
 mod svg;
@@ -33,6 +34,8 @@ mod xls;
 mod xml;
 mod yara;
 mod zip_parts;
+
+pub use samples::{Failure, run_samples};
 
 use crate::kind::{Kind, Nature};
 use crate::walk::{Context, Inspector, Thing};

@@ -188,7 +188,8 @@ fn read_objects(ole: &Ole<'_>, report: &mut dyn Report) {
 /// A packaged file: its names, then its bytes.
 pub fn read_native(stream: &[u8], report: &mut dyn Report) {
     let Some((name, path, bytes)) = native_file(stream) else {
-        return report.fact("files/office-embedded-object", "");
+        // Not a packaged file: the raw data of an older program, most often a picture.
+        return report.child("native", stream.get(4..).unwrap_or_default().to_vec());
     };
     let shown = if name.is_empty() { path.clone() } else { name.clone() };
     report.fact("files/office-embedded-file", &shown);
@@ -200,8 +201,10 @@ pub fn read_native(stream: &[u8], report: &mut dyn Report) {
 
 fn native_file(stream: &[u8]) -> Option<(String, String, Vec<u8>)> {
     // size, type (2), label, file name, (unknown 8), temporary path, size, bytes
-    let kind = u16_le(stream, 4)?;
-    let mut at = if kind == 2 { 6 } else { 4 };
+    if u16_le(stream, 4)? != 2 {
+        return None;
+    }
+    let mut at = 6;
     let mut next_string = || -> Option<String> {
         let rest = stream.get(at..)?;
         let end = memchr::memchr(0, rest)?;
@@ -209,8 +212,9 @@ fn native_file(stream: &[u8]) -> Option<(String, String, Vec<u8>)> {
         at += end + 1;
         Some(text)
     };
-    let name = next_string()?;
-    let path = next_string()?;
+    let plausible = |text: &str| text.len() < 1024 && !text.chars().any(char::is_control);
+    let name = next_string().filter(|name| plausible(name) && !name.is_empty())?;
+    let path = next_string().filter(|path| plausible(path))?;
     at = at.checked_add(8)?;
     let temporary_end = memchr::memchr(0, stream.get(at..)?)?;
     let size_at = at.checked_add(temporary_end + 1)?;
@@ -262,8 +266,6 @@ fn read_powerpoint_object(compressed: bool, body: &[u8], report: &mut dyn Report
     let Some(object) = Ole::parse(&bytes) else { return };
     if let Some(project) = vba::project_in(&object) {
         say_project(&project, report);
-    } else if object.entries.iter().any(|entry| entry.name().eq_ignore_ascii_case("\u{1}Ole10Native")) {
-        report.fact("files/office-embedded-object", "");
     }
     read_objects(&object, report);
 }

@@ -1,7 +1,7 @@
 //! Parts of Word, Excel, PowerPoint and Visio files in their zip form, as the walk unpacks them: what they fetch from
 //! elsewhere, embed or start. Each part is judged alone, by its path within the document.
 
-use super::bytes::{contains_ignoring_case, cut, lossy};
+use super::bytes::{cut, find, lossy};
 use super::links;
 use super::markup::{Token, attribute, attributes, local_name, tokens, unescape};
 use super::office_ole::{say_dde, say_macro_sheets};
@@ -33,7 +33,8 @@ pub fn inspect(path: &str, data: &[u8], report: &mut dyn Report) {
     } else if path.ends_with(".xml") && contains_instructions(data) {
         fields(&lossy(data), report);
     }
-    if is_xml {
+    // Without its mark of UTF-16, a part that declares entities says so in plain letters.
+    if is_xml && (find(data, b"<!ENTITY").is_some() || data.starts_with(b"\xff\xfe") || data.starts_with(b"\xfe\xff")) {
         xml::doctype(&lossy(data.get(..(256 << 10).min(data.len())).unwrap_or_default()), report);
     }
 }
@@ -68,7 +69,8 @@ fn relations(text: &str, report: &mut dyn Report) {
         {
             report.fact("files/office-protocol-link", shown);
         }
-        if lower.starts_with("javascript:") || lower.starts_with("vbscript:") {
+        let script = lower.strip_prefix("javascript:").or_else(|| lower.strip_prefix("vbscript:"));
+        if script.is_some_and(|rest| rest.contains(|c: char| c.is_alphanumeric())) {
             report.fact("files/office-protocol-link", shown);
         }
         links::say(&target, report);
@@ -88,9 +90,7 @@ fn is_remote(target: &str) -> bool {
 }
 
 fn contains_instructions(data: &[u8]) -> bool {
-    contains_ignoring_case(data, b"instrtext")
-        || contains_ignoring_case(data, b"fldsimple")
-        || contains_ignoring_case(data, b"dde")
+    find(data, b"instrText").is_some() || find(data, b"fldSimple").is_some()
 }
 
 /// Field instructions, split over runs by those who hide them, in document order.

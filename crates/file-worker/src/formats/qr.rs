@@ -245,8 +245,96 @@ mod tests {
     use super::*;
     use crate::formats::report::tests::Seen;
 
-    /// `https://example.com/pay` as a version 2 code, made with a common generator; a letter a module.
-    const CODE: &[&str] = &[];
+    const LINK: &str = "https://example.com/pay?id=123";
+
+    /// A code as grey pixels, `scale` pixels a module, with its quiet margin.
+    fn code(text: &str, scale: usize) -> (usize, usize, Vec<u8>) {
+        let code = qrcode::QrCode::new(text).expect("fits");
+        let modules = code.width();
+        let side = (modules + 8) * scale;
+        let mut luma = vec![255u8; side * side];
+        for (i, module) in code.to_colors().into_iter().enumerate() {
+            let (x, y) = (i % modules + 4, i / modules + 4);
+            for dy in 0..scale {
+                for dx in 0..scale {
+                    luma[(y * scale + dy) * side + x * scale + dx] =
+                        if module == qrcode::Color::Dark { 20 } else { 235 };
+                }
+            }
+        }
+        (side, side, luma)
+    }
+
+    fn links(width: usize, height: usize, luma: &[u8]) -> Vec<String> {
+        let mut seen = Seen::default();
+        in_luma(width, height, luma, &mut seen);
+        seen.links
+    }
+
+    /// Turned by `degrees` onto a light ground half as large again.
+    fn turned((width, height, luma): &(usize, usize, Vec<u8>), degrees: f64) -> (usize, usize, Vec<u8>) {
+        let side = width.max(height) * 3 / 2;
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let middle = side as f64 / 2.0;
+        let mut out = vec![240u8; side * side];
+        for y in 0..side {
+            for x in 0..side {
+                let (dx, dy) = (x as f64 - middle, y as f64 - middle);
+                let sx = dx * cos + dy * sin + *width as f64 / 2.0;
+                let sy = dy * cos - dx * sin + *height as f64 / 2.0;
+                if sx >= 0.0 && sy >= 0.0 && (sx as usize) < *width && (sy as usize) < *height {
+                    out[y * side + x] = luma[sy as usize * width + sx as usize];
+                }
+            }
+        }
+        (side, side, out)
+    }
+
+    #[test]
+    fn codes_of_any_size() {
+        for scale in [1, 2, 3, 4, 8, 20, 60] {
+            let (width, height, luma) = code(LINK, scale);
+            assert_eq!(links(width, height, &luma), [LINK], "{scale} pixels a module");
+        }
+    }
+
+    #[test]
+    fn codes_turned_and_inverted() {
+        let plain = code(LINK, 6);
+        let inverted = (plain.0, plain.1, plain.2.iter().map(|v| 255 - v).collect::<Vec<_>>());
+        assert_eq!(links(inverted.0, inverted.1, &inverted.2), [LINK], "inverted");
+        for degrees in [15.0, 30.0, 45.0, 90.0, 137.0, 180.0, 260.0] {
+            let (width, height, luma) = turned(&plain, degrees);
+            assert_eq!(links(width, height, &luma), [LINK], "{degrees} degrees");
+        }
+    }
+
+    #[test]
+    fn a_small_code_on_a_large_photograph() {
+        let (w, h, luma) = code(LINK, 4);
+        let (width, height) = (1400, 1000);
+        let mut photo: Vec<u8> =
+            (0..width * height).map(|i| (90 + (i % width) / 12 + (i / width * 7) % 23) as u8).collect();
+        for y in 0..h {
+            photo[(y + 700) * width + 900..][..w].copy_from_slice(&luma[y * w..(y + 1) * w]);
+        }
+        assert_eq!(links(width, height, &photo), [LINK]);
+    }
+
+    #[test]
+    fn several_codes() {
+        let (first, second) = (code("https://a.example/1", 5), code("https://b.example/2", 5));
+        let (width, height) = (first.0 + second.0, first.1.max(second.1));
+        let mut both = vec![235u8; width * height];
+        for (at, code) in [(0, &first), (first.0, &second)] {
+            for y in 0..code.1 {
+                both[y * width + at..][..code.0].copy_from_slice(&code.2[y * code.0..(y + 1) * code.0]);
+            }
+        }
+        let mut found = links(width, height, &both);
+        found.sort();
+        assert_eq!(found, ["https://a.example/1", "https://b.example/2"]);
+    }
 
     #[test]
     fn what_codes_say() {
@@ -269,7 +357,6 @@ mod tests {
             &[],
         );
         assert_eq!(pix_receiver("000201520400005903ANA"), Some("ANA".to_owned()));
-        let _ = CODE;
     }
 
     #[test]

@@ -16,13 +16,11 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
     } else if page.form {
         report.fact("files/svg-frame", "a form inside a picture");
     }
+    if let Some(url) = &page.fetched {
+        report.fact("files/svg-external", url);
+    }
     if let Some(url) = &page.external {
-        let file = url.to_ascii_lowercase();
-        if file.starts_with("file:") || file.starts_with("\\\\") {
-            report.fact("files/svg-external", url);
-        } else {
-            report.link(url);
-        }
+        report.link(url);
     }
 }
 
@@ -53,5 +51,9 @@ mod tests {
         );
         check("<use href='data:image/svg+xml;base64,PHN2Zz4='/>", &["files/html-data-url"]);
         check("<image href='file:///etc/passwd'/>", &["files/svg-external"]);
+        check("<image href='text:/etc/passwd'/>", &["files/svg-external"]);
+        check("<use href='https://example.com/x.svg#a'/>", &["files/svg-external"]);
+        check("<use href='#a'/><image href='https://example.com/a.png'/>", &[]);
+        check("<title><![CDATA[</title><script>x</script>]]></title>", &["files/svg-script"]);
     }
 }
