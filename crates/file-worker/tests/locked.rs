@@ -25,8 +25,12 @@ fn with_pool(config: Config, test: impl AsyncFnOnce(Pool)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let program = vec![std::env::current_exe().unwrap().into(), "worker".into()];
-        let setup =
-            Setup { limits: Limits::default(), language: Language::English, version: "test".into(), rules: read_rules() };
+        let setup = Setup {
+            limits: Limits::default(),
+            language: Language::English,
+            version: "test".into(),
+            rules: read_rules(),
+        };
         test(Pool::start(config, program, setup.encode()).await.unwrap()).await;
     });
 }
@@ -80,7 +84,9 @@ async fn tests(pool: Pool) {
     let mut count = 0;
     for (name, bytes) in bombs().into_iter().chain([("a.exe", program()), ("a.tar.gz", gzip(&tar(&[("a", b"x")])))]) {
         for cut in (0..bytes.len().min(4096)).step_by(97) {
-            look(&pool, name, bytes[..cut].to_vec()).await.unwrap_or_else(|outcome| panic!("{name} to {cut}: {outcome:?}"));
+            look(&pool, name, bytes[..cut].to_vec())
+                .await
+                .unwrap_or_else(|outcome| panic!("{name} to {cut}: {outcome:?}"));
             count += 1;
         }
     }
@@ -97,7 +103,11 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     }
     let mut huge_claim = tar(&[("a", b"x")]);
     huge_claim[124..136].copy_from_slice(b"\x80\0\0\0\0\0\x01\0\0\0\0\0");
-    let sum: u32 = huge_claim[..512].iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
+    let sum: u32 = huge_claim[..512]
+        .iter()
+        .enumerate()
+        .map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) })
+        .sum();
     huge_claim[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let many: Vec<(String, Vec<u8>)> = (0..20_000).map(|n| (format!("f{n}"), Vec::new())).collect();
     let many: Vec<(&str, &[u8])> = many.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
@@ -169,7 +179,8 @@ fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
         header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
         header[156] = b'0';
         header[257..265].copy_from_slice(b"ustar\x0000");
-        let sum: u32 = header.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
+        let sum: u32 =
+            header.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         out.extend_from_slice(&header);
         out.extend_from_slice(bytes);

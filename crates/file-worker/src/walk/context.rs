@@ -46,8 +46,6 @@ pub(crate) struct Gathered {
     pub gaps: Vec<Gap>,
     pub found: Vec<FoundPart>,
     pub kind: Kind,
-    pub things: usize,
-    pub unpacked_bytes: u64,
 }
 
 impl<'a> Context<'a> {
@@ -306,14 +304,7 @@ impl<'a> Context<'a> {
     }
 
     pub(crate) fn finish(self, kind: Kind) -> Gathered {
-        Gathered {
-            findings: self.findings,
-            gaps: self.gaps,
-            found: self.found,
-            kind,
-            things: self.ledger.entries + 1,
-            unpacked_bytes: self.ledger.unpacked,
-        }
+        Gathered { findings: self.findings, gaps: self.gaps, found: self.found, kind }
     }
 }
 
