@@ -36,7 +36,7 @@ pub struct Settings {
     pub backend: BackendSettings,
     pub media: guarita_media::DoorConfig,
     pub clamav: guarita_scanners::Config,
-    pub sandbox: SandboxSettings,
+    pub sandbox: guarita_sandbox::Config,
     pub storage: guarita_spool::Config,
     pub console: guarita_console::Config,
     pub policy: PolicySettings,
@@ -61,13 +61,6 @@ impl fmt::Debug for BackendSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackendSettings").field("annotate", &self.annotate).finish_non_exhaustive()
     }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SandboxSettings {
-    pub workers: usize,
-    pub required: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -7,8 +7,10 @@ use crate::{
 use guarita_console::Check;
 use guarita_inspect::FileInspector;
 use guarita_pipeline::Brains;
-use guarita_rules::Language;
-use guarita_scanners::{Address, Addresses, CacheConfig, Cached, ClamAv, Keyed, Signatures, Titles};
+use guarita_file_worker::{Setup, walk::Limits};
+use guarita_rules::{Language, RuleSet};
+use guarita_sandbox::Pool;
+use guarita_scanners::{Address, Addresses, CacheConfig, Cached, ClamAv, Keyed, SandboxedFiles, Signatures, Titles};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,6 +31,7 @@ pub struct Engine {
     /// In the order they are asked.
     pub file_inspectors: Vec<Arc<dyn FileInspector>>,
     clamav: Option<Arc<Cached<ClamAv>>>,
+    files: Option<Arc<Cached<SandboxedFiles>>>,
     files_at_once: usize,
     /// Where a clamd of `scan`'s own lives; removed at the end.
     _scratch: Option<tempfile::TempDir>,
@@ -50,7 +53,7 @@ impl Engine {
             }
         }
         let storage = scratch.as_ref().map_or_else(|| settings.storage.path.clone(), |dir| dir.path().to_owned());
-        let mut engine = Self::build(&settings, wanted, &storage)?;
+        let mut engine = Self::build(&settings, wanted, &storage).await?;
         engine._scratch = scratch;
         if let Some(clamav) = &engine.clamav {
             clamav.inner().wait_ready(Duration::from_secs(120)).await;
@@ -58,8 +61,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// For the gateway: returns at once; what is not ready yet is a gap until it is.
-    pub fn build(settings: &Settings, wanted: Wanted, storage: &Path) -> Result<Engine, ConfigError> {
+    /// For the gateway: does not wait for clamd; what is not ready yet is a gap until it is.
+    pub async fn build(settings: &Settings, wanted: Wanted, storage: &Path) -> Result<Engine, ConfigError> {
         let language = settings.policy.notice_language;
         let own = Some(settings.policy.rules.as_path());
         let rules = Arc::new(rules::load(own, language)?);
@@ -79,10 +82,19 @@ impl Engine {
             file_inspectors.push(cached.clone());
             clamav = Some(cached);
         }
+        let mut files = None;
+        if wanted.files {
+            let pool = file_workers(settings, &rules).await?;
+            let cached = Cached::new(SandboxedFiles::new(pool, rules.version.clone()), Keyed::ByFile, CacheConfig::default());
+            let cached = Arc::new(cached);
+            file_inspectors.push(cached.clone());
+            files = Some(cached);
+        }
         Ok(Engine {
             brains: Brains { rules, lists },
             file_inspectors,
             clamav,
+            files,
             files_at_once: cores * 2,
             _scratch: None,
         })
@@ -97,6 +109,9 @@ impl Engine {
         let mut checks = Vec::new();
         if let Some(clamav) = &self.clamav {
             checks.extend(clamav_checks(&clamav.inner().status()));
+        }
+        if let Some(files) = &self.files {
+            checks.push(files_check(&files.inner().status()));
         }
         checks.push(Check {
             name: "rules".into(),
@@ -117,6 +132,38 @@ impl Engine {
             clamav.inner().stop().await;
         }
     }
+}
+
+/// The locked room, its workers warm. Parsing a hostile file needs this binary once more, as the hidden `file-worker`.
+async fn file_workers(settings: &Settings, rules: &RuleSet) -> Result<Pool, ConfigError> {
+    let fault = |problem: String, mend: &str| ConfigError { at: "[sandbox]".into(), problem, mend: mend.into() };
+    let own = std::env::current_exe()
+        .map_err(|error| fault(format!("this program's own path is not known: {error}"), "mount /proc"))?;
+    let mut wanted = rules::files(Some(&settings.policy.rules))?;
+    wanted.retain(|file| file.path.starts_with("files/") || file.path.starts_with("yara/"));
+    let setup = Setup {
+        limits: Limits::default(),
+        language: settings.policy.notice_language,
+        version: rules.version.clone(),
+        rules: wanted,
+    };
+    Pool::start(settings.sandbox.clone(), vec![own.into(), "file-worker".into()], setup.encode())
+        .await
+        .map_err(|error| fault(error.to_string(), "`guarita doctor` says what is missing"))
+}
+
+fn files_check(status: &guarita_sandbox::Status) -> Check {
+    let ready = status.workers_ready > 0;
+    let complete = status.locks.is_complete();
+    let detail = if !ready {
+        format!("no file worker stands: {}", status.problem)
+    } else if complete {
+        format!("{} of {} workers, every lock held", status.workers_ready, status.workers)
+    } else {
+        format!("{} workers, NOT EVERY LOCK IS HELD: {}", status.workers_ready, status.locks.missing_text())
+    };
+    let mend = if complete && ready { "" } else { "allow user namespaces, landlock and seccomp to this process" };
+    Check { name: "sandbox".into(), ok: ready && complete, warning: ready && !complete, detail, mend: mend.into() }
 }
 
 fn clamav_checks(status: &guarita_scanners::Status) -> Vec<Check> {

@@ -102,7 +102,7 @@ impl Gateway {
         };
 
         let wanted = Wanted { files: true, clamav: true, lists: true };
-        let engine = Engine::build(&settings, wanted, folder)?;
+        let engine = Engine::build(&settings, wanted, folder).await?;
         let media_urls: guarita_pipeline::MediaUrls = match &door {
             Some((_, door)) => {
                 let door = door.clone();

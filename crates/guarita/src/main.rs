@@ -61,7 +61,7 @@ enum RulesCommand {
 fn main() -> ExitCode {
     // Before anything else: the worker must not start threads, read the environment or parse arguments it needs not.
     if std::env::args_os().nth(1).is_some_and(|word| word == "file-worker") {
-        return ExitCode::from(1);
+        guarita_sandbox::child::serve(guarita_file_worker::start);
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -127,7 +127,7 @@ async fn command(cli: Cli) -> u8 {
             Ok(settings) => doctor::doctor(settings, &file).await,
             Err(code) => code,
         },
-        Command::FileWorker => 1,
+        Command::FileWorker => guarita_sandbox::child::serve(guarita_file_worker::start),
     }
 }
 

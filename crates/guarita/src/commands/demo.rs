@@ -307,7 +307,7 @@ fn fits(expect: Expect, scene: &Scene, received: &Received, looked_up: &str) -> 
     let action = message["guarita"]["action"].as_str().unwrap_or_default();
     let served = looked_up.starts_with("served");
     let text = String::from_utf8_lossy(&received.body).into_owned();
-    let no_meta_url = !text.contains("whatsapp_business");
+    let no_meta_url = !text.contains("whatsapp_business/attachments");
     received.signature_fits
         && no_meta_url
         && match expect {
