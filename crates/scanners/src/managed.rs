@@ -20,7 +20,7 @@ use crate::{
     status::{ChildState, FreshclamStatus, ManagedStatus, Signatures},
     wire::Line,
 };
-use child::RunningClamd;
+use child::{RunningClamd, Told};
 use home::{END_WAIT, Home, ManagerLock, end_strays, find_program};
 use std::{
     io,
@@ -189,6 +189,8 @@ impl Keeper {
                     let mut now = self.now();
                     let first = now.status.state != ChildState::Shared;
                     now.status.state = ChildState::Shared;
+                    // The other process chose by the same rule.
+                    now.signatures = self.choose_signatures();
                     drop(now);
                     if first {
                         tracing::info!("another guarita runs clamd for this storage; asking that one");
@@ -209,9 +211,10 @@ impl Keeper {
     /// Starts it once and stays with it.
     async fn run(&self, home: &Home) -> RunEnd {
         let Some(program) = self.wait_for_program().await else { return RunEnd::Stopped };
-        let (folder, signatures) = match has_signatures(&self.config.database) {
-            true => (self.config.database.clone(), Signatures::Database),
-            false => (home.test_signatures(), Signatures::TestSetOnly),
+        let signatures = self.choose_signatures();
+        let folder = match signatures {
+            Signatures::Database => self.config.database.clone(),
+            _ => home.test_signatures(),
         };
         let loaded = database::fingerprint(&self.config.database);
         if let Err(error) = self.start_child(home, &program, &folder, signatures) {
@@ -226,6 +229,13 @@ impl Keeper {
         };
         self.end_child(&end).await;
         end
+    }
+
+    fn choose_signatures(&self) -> Signatures {
+        match database::has_signatures(&self.config.database) {
+            true => Signatures::Database,
+            false => Signatures::TestSetOnly,
+        }
     }
 
     /// Waits for clamd to be installed; `None`: stopped.
@@ -298,7 +308,9 @@ impl Keeper {
                 return RunEnd::Stopped;
             }
             let folder = self.config.database.clone();
-            let look = tokio::task::spawn_blocking(move || (database::fingerprint(&folder), has_signatures(&folder)));
+            let look = tokio::task::spawn_blocking(move || {
+                (database::fingerprint(&folder), database::has_signatures(&folder))
+            });
             let Ok((fingerprint, any)) = look.await else { continue };
             // A folder that is being written is left alone until it rests.
             let rests = std::mem::replace(&mut seen, fingerprint.clone()) == fingerprint;
@@ -312,8 +324,12 @@ impl Keeper {
             match self.reload(&socket).await {
                 Ok(()) => {
                     tracing::info!("clamd loaded the new database");
-                    self.now().status.loads += 1;
+                    let mut now = self.now();
+                    now.status.loads += 1;
+                    now.status.why = None;
                 }
+                // A clamd 1.4 that loads in place never loads again after one failure; only a new one does.
+                Err(why) if why.contains("Invalid arguments") => return RunEnd::OtherDatabase,
                 Err(why) => {
                     tracing::warn!(%why, "clamd keeps its old database");
                     self.now().status.why = Some(format!("the new database was not loaded: {why}"));
@@ -333,19 +349,30 @@ impl Keeper {
         let before = told.borrow_and_update().clone();
         let wait = self.config.connect_wait();
         let line = Line::open(&Address::Unix(socket.to_owned()), wait).await.map_err(|error| error.to_string())?;
-        match timeout(wait, clamav_client::tokio::reload(line)).await {
-            Ok(Ok(answer)) if answer == clamav_client::RELOADING => {}
-            Ok(Ok(_)) => return Err("RELOAD got a strange answer".into()),
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err("RELOAD got no answer".into()),
-        }
-        let done = told.wait_for(|told| told.reloads > before.reloads || told.failed_reloads > before.failed_reloads);
-        match timeout(RELOAD_WAIT, done).await {
-            Ok(Ok(told)) if told.reloads > before.reloads => Ok(()),
-            Ok(Ok(told)) => Err(told.complaint.clone().unwrap_or_default()),
-            Ok(Err(_)) => Err("it ended while loading".into()),
-            Err(_) => Err("loading takes too long".into()),
-        }
+        // A clamd that loads in place hangs up only when it is done: the answer and its log are awaited together.
+        let command = async {
+            match clamav_client::tokio::reload(line).await {
+                Ok(answer) if answer == clamav_client::RELOADING => Ok(()),
+                Ok(_) => Err("RELOAD got a strange answer".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let done = async {
+            let news = |told: &Told| told.reloads > before.reloads || told.failed_reloads > before.failed_reloads;
+            match told.wait_for(news).await {
+                Ok(told) if told.reloads > before.reloads => Ok(()),
+                Ok(told) => Err(told.complaint.clone().unwrap_or_default()),
+                Err(_) => Err("it ended while loading".into()),
+            }
+        };
+        let reload = async {
+            tokio::pin!(command, done);
+            tokio::select! {
+                sent = &mut command => { sent?; done.await }
+                loaded = &mut done => loaded,
+            }
+        };
+        timeout(RELOAD_WAIT, reload).await.unwrap_or_else(|_| Err("loading takes too long".into()))
     }
 
     async fn end_child(&self, end: &RunEnd) {
@@ -396,10 +423,6 @@ fn tag(signatures: Signatures, fingerprint: &str) -> String {
         Signatures::TestSetOnly => "test".into(),
         _ => fingerprint.to_owned(),
     }
-}
-
-fn has_signatures(folder: &Path) -> bool {
-    database::has_signatures(folder)
 }
 
 /// clamd listens once its database is loaded. Ends only when it does; the caller watches the child beside.

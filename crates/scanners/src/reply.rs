@@ -195,6 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn no_change_of_a_single_byte_stays_ok() {
+        let exact = b"stream: OK\0";
+        for end in 0..exact.len() {
+            assert_ne!(read_reply(&exact[..end]), Reply::Ok);
+            for byte in 0..=255 {
+                let mut changed = exact.to_vec();
+                changed[end] = byte;
+                assert_eq!(read_reply(&changed) == Reply::Ok, changed == exact);
+                changed.insert(end, byte);
+                assert_ne!(read_reply(&changed), Reply::Ok);
+            }
+        }
+    }
+
+    #[test]
     fn details_never_carry_the_peers_bytes() {
         let Reply::NotLookedAt(_, detail) = read_reply(b"secret token 123 ERROR\0") else { panic!() };
         assert!(!detail.contains("secret"));

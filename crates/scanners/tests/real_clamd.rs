@@ -6,9 +6,10 @@ mod common;
 
 use common::{Zeros, config, eicar, file, file_of, scan, told};
 use guarita_inspect::FileInspector;
-use guarita_scanners::{ChildState, ClamAv, Config, Signatures, Titles};
+use guarita_scanners::{ChildState, ClamAv, Config, FreshclamStatus, Signatures, Titles};
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -58,7 +59,6 @@ async fn start(prepare: impl FnOnce(&Path, &mut Config)) -> Option<Own> {
 
 /// As root, clamd runs as a lower user.
 fn world_readable(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -169,27 +169,46 @@ async fn a_killed_clamd_comes_back() {
     assert!(managed.restarts >= 1 && managed.pid.is_some_and(|now| now != pid), "{managed:?}");
 }
 
+/// Beside the old one, and, where memory is short, in its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_database_is_loaded() {
-    let signature = |text: &[u8], name: &str| format!("{name}:0:*:{}\n", hex(text));
-    let mine = signature(b"guarita-sample-one", "Guarita.One");
-    let eicar_too = signature(&eicar(), "Win.Test.EICAR_HDB-1");
-    let Some(own) =
-        start(|database, _| fs::write(database.join("mine.ndb"), format!("{mine}{eicar_too}")).unwrap()).await
-    else {
-        return;
-    };
-    let (one, two) = (b"-- guarita-sample-one --", b"-- guarita-sample-two --");
-    assert_eq!(scan(&own.clamav, one).await, "found clamav/Guarita.One.UNOFFICIAL critical");
-    assert_eq!(scan(&own.clamav, two).await, "ok");
-    assert_eq!(own.clamav.status().signatures, Signatures::Database);
-    let version = own.clamav.version().unwrap();
+    for concurrent in [true, false] {
+        let signature = |text: &[u8], name: &str| format!("{name}:0:*:{}\n", hex(text));
+        let mine = signature(b"guarita-sample-one", "Guarita.One");
+        let eicar_too = signature(&eicar(), "Win.Test.EICAR_HDB-1");
+        let own = start(|database, config| {
+            fs::write(database.join("mine.ndb"), format!("{mine}{eicar_too}")).unwrap();
+            config.managed.concurrent_reload = Some(concurrent);
+        });
+        let Some(own) = own.await else { return };
+        let (one, two) = (b"-- guarita-sample-one --", b"-- guarita-sample-two --");
+        assert_eq!(scan(&own.clamav, one).await, "found clamav/Guarita.One.UNOFFICIAL critical");
+        assert_eq!(scan(&own.clamav, two).await, "ok");
+        assert_eq!(own.clamav.status().signatures, Signatures::Database);
+        let version = own.clamav.version().unwrap();
 
-    fs::write(own.database.path().join("new.ndb"), signature(b"guarita-sample-two", "Guarita.Two")).unwrap();
-    until("it is loaded", || own.clamav.status().managed.unwrap().loads == 2).await;
-    assert_eq!(scan(&own.clamav, two).await, "found clamav/Guarita.Two.UNOFFICIAL critical");
-    assert_ne!(own.clamav.version().unwrap(), version, "cached verdicts are asked again");
-    assert_eq!(own.clamav.status().managed.unwrap().restarts, 0, "a reload is no restart");
+        fs::write(own.database.path().join("new.ndb"), signature(b"guarita-sample-two", "Guarita.Two")).unwrap();
+        until("it is loaded", || own.clamav.status().managed.unwrap().loads == 2).await;
+        until("it is tested", || own.clamav.ready()).await;
+        assert_eq!(scan(&own.clamav, two).await, "found clamav/Guarita.Two.UNOFFICIAL critical");
+        assert_ne!(own.clamav.version().unwrap(), version, "cached verdicts are asked again");
+        assert_eq!(own.clamav.status().managed.unwrap().restarts, 0, "a reload is no restart");
+
+        // A signature file that clamd refuses: the old ones stay in use, and it is told.
+        fs::write(own.database.path().join("bad.ndb"), "this is no signature\n").unwrap();
+        until("it is told", || {
+            let status = own.clamav.status().managed.unwrap();
+            status.why.is_some_and(|why| why.contains("the new database was not loaded")) || status.restarts > 0
+        })
+        .await;
+        fs::remove_file(own.database.path().join("bad.ndb")).unwrap();
+        until("it recovers", || {
+            let status = own.clamav.status();
+            status.ready && status.managed.unwrap().why.is_none()
+        })
+        .await;
+        assert_eq!(scan(&own.clamav, two).await, "found clamav/Guarita.Two.UNOFFICIAL critical");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,6 +219,60 @@ async fn signatures_that_arrive_later_replace_the_test_set() {
     fs::write(own.database.path().join("mine.ndb"), eicar_only).unwrap();
     until("they are used", || own.clamav.status().signatures == Signatures::Database && own.clamav.ready()).await;
     assert_eq!(scan(&own.clamav, &eicar()).await, "found clamav/My.Eicar.UNOFFICIAL critical");
+}
+
+/// Programs in place of freshclam: one that fails, one that hangs, one that brings signatures.
+#[tokio::test(flavor = "multi_thread")]
+async fn freshclam_is_run_and_its_failure_is_only_told() {
+    let scripts = tempfile::tempdir().unwrap();
+    world_readable(scripts.path());
+    let fails = script(scripts.path(), "fails", "echo 'ERROR: Can not reach the mirror'; exit 11");
+    let Some(own) = start(|_, config| freshclam_of(config, &fails)).await else { return };
+    until("its failure is told", || matches!(freshclam(&own), FreshclamStatus::Failed { .. })).await;
+    let FreshclamStatus::Failed { why, .. } = freshclam(&own) else { unreachable!() };
+    assert!(why.contains("Can not reach the mirror"), "{why}");
+    assert_eq!(scan(&own.clamav, &eicar()).await, EICAR);
+
+    let hangs = script(scripts.path(), "hangs", "exec sleep 1000");
+    let Some(own) = start(|_, config| freshclam_of(config, &hangs)).await else { return };
+    assert_eq!(freshclam(&own), FreshclamStatus::Running);
+    assert_eq!(scan(&own.clamav, &eicar()).await, EICAR);
+
+    let body = format!("Brought.Eicar:0:0:{}", hex(&eicar()));
+    let brings = "folder=$(sed -n 's/^DatabaseDirectory //p' \"${1#--config-file=}\"); echo '".to_owned()
+        + &body
+        + "' > \"$folder/brought.ndb\"";
+    let brings = script(scripts.path(), "brings", &brings);
+    let Some(own) = start(|_, config| freshclam_of(config, &brings)).await else { return };
+    until("it is told", || matches!(freshclam(&own), FreshclamStatus::Updated { .. })).await;
+    until("they are used", || own.clamav.status().signatures == Signatures::Database && own.clamav.ready()).await;
+    assert_eq!(scan(&own.clamav, &eicar()).await, "found clamav/Brought.Eicar.UNOFFICIAL critical");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn freshclam_is_left_alone_where_it_cannot_work() {
+    let Some(own) = start(|_, _| {}).await else { return };
+    assert!(matches!(freshclam(&own), FreshclamStatus::Off { why } if why.contains("turned off")));
+    let Some(own) = start(|_, config| freshclam_of(config, Path::new("/nowhere/freshclam"))).await else { return };
+    assert!(matches!(freshclam(&own), FreshclamStatus::Off { why } if why.contains("not installed")));
+}
+
+fn script(folder: &Path, name: &str, body: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn freshclam_of(config: &mut Config, program: &Path) {
+    // Writable for whoever runs freshclam.
+    fs::set_permissions(&config.database, fs::Permissions::from_mode(0o777)).unwrap();
+    config.freshclam.enabled = true;
+    config.freshclam.freshclam = program.to_owned();
+}
+
+fn freshclam(own: &Own) -> FreshclamStatus {
+    own.clamav.status().managed.unwrap().freshclam
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ LogClean no
 # Guarita watches the folder and sends RELOAD, so that it knows which signatures looked at what.
 SelfCheck 0
 ConcurrentDatabaseReload {concurrent}
-ExitOnOOM yes
+{idle}ExitOnOOM yes
 MaxThreads {threads}
 MaxQueue {queue}
 CommandReadTimeout 10
@@ -66,6 +66,8 @@ AllowAllMatchScan no
         database = database.display(),
         temporary = home.temporary().display(),
         concurrent = yes_no(concurrent),
+        // Loading in place waits until every idle thread has ended, and no scan is answered meanwhile.
+        idle = if concurrent { "" } else { "IdleTimeout 1\n" },
         file_bytes = config.file_bytes_max,
         scan_bytes = managed.scan_bytes_max,
         recursion = managed.recursion_max,
