@@ -5,7 +5,7 @@
 use crate::content::{Rules, is_url};
 use crate::json::{Changes, Document, Kind, NodeId, quoted};
 use crate::orders::{MediaUrl, Order, WithheldAs, Withhold};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 mod attachment;
 mod secrets;
@@ -36,13 +36,32 @@ pub(super) fn withhold<'d, 'a>(
         _ => &crate::whatsapp::RULES,
     };
     let mut work = Work { document, changes, message, order, rules, converted: BTreeMap::new(), secrets: vec![] };
-    match order.withhold.as_slice() {
-        few if few.len() <= WITHHOLDS_MAX => few.iter().for_each(|withhold| work.one(withhold)),
-        many => work.whole(&many[0]),
+    if goes_whole(document, message, order) {
+        work.whole(&order.withhold[0]);
+    } else {
+        order.withhold.iter().for_each(|withhold| work.one(withhold));
     }
     let secrets = Secrets::of(std::mem::take(&mut work.secrets));
     work.convert(&secrets);
     scrub(document, changes, message, &secrets);
+}
+
+/// Too much of it is to be withheld, or a member stands in it twice and clients differ on which of them counts.
+fn goes_whole(document: &Document<'_>, message: NodeId, order: &Order) -> bool {
+    if order.withhold.len() > WITHHOLDS_MAX {
+        return true;
+    }
+    let mut open = vec![message];
+    while let Some(node) = open.pop() {
+        let mut keys = HashSet::new();
+        for child in document.children(node) {
+            if document.key(child).is_some_and(|key| !keys.insert(key)) {
+                return true;
+            }
+            open.push(child);
+        }
+    }
+    false
 }
 
 struct Work<'w, 'd, 'a> {

@@ -3,7 +3,7 @@
 //! `keep` leaves the attachment without a url (or with the door's, if the order has one). `unsupported` is Instagram's
 //! `is_unsupported`; Messenger has no such thing and gets the text.
 
-use super::{Secrets, WITHHOLDS_MAX, scrub, secrets_of, unique};
+use super::{Secrets, goes_whole, scrub, secrets_of, unique};
 use crate::content::is_url;
 use crate::json::{Changes, Document, Kind, NodeId, quoted};
 use crate::messenger::RULES;
@@ -26,9 +26,10 @@ pub(super) fn withhold<'d, 'a>(
         secrets: vec![],
         unsupported: false,
     };
-    match order.withhold.as_slice() {
-        few if few.len() <= WITHHOLDS_MAX => few.iter().for_each(|withhold| work.one(withhold)),
-        many => work.whole(&many[0]),
+    if goes_whole(document, message, order) {
+        work.whole(&order.withhold[0]);
+    } else {
+        order.withhold.iter().for_each(|withhold| work.one(withhold));
     }
     let secrets = Secrets::of(std::mem::take(&mut work.secrets));
     work.remove_attachments();
@@ -79,8 +80,9 @@ impl Work<'_, '_, '_> {
     /// Every attachment and everything that was written.
     fn whole(&mut self, withhold: &Withhold) {
         self.secrets.extend(secrets_of(self.document, self.message, &RULES));
-        let attachments = self.document.get(self.message, "attachments");
-        self.gone.extend(attachments.into_iter().flat_map(|list| self.document.children(list)));
+        for list in self.document.all(self.message, "attachments").collect::<Vec<_>>() {
+            self.changes.remove(list);
+        }
         for member in self.document.children(self.message) {
             let written = ["text", "title", "payload"].iter().any(|name| self.document.key_is(member, name));
             if written && self.document.kind(member) == Kind::String {

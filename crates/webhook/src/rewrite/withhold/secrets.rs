@@ -58,9 +58,11 @@ pub(super) fn scrub(document: &Document<'_>, changes: &mut Changes<'_, '_>, mess
     while let Some(node) = open.pop() {
         open.extend(document.children(node));
         match document.kind(node) {
-            Kind::String if !document.key_is(node, "type") => {
+            Kind::String => {
                 let text = document.text(node).unwrap_or_default();
-                if secrets.are_all(&text) {
+                // A short id may be a word like any other, and a kind must stay one.
+                let kind = document.key_is(node, "type") && text.len() < SECRET_BYTES_MIN;
+                if secrets.are_all(&text) && !kind {
                     changes.edit_text(node, 0..text.len(), "");
                 } else {
                     secrets.within(&text).into_iter().for_each(|range| changes.edit_text(node, range, ""));

@@ -3,7 +3,7 @@
 //! There is no type to change: what a message is follows from its members. `keep` leaves the file under an id that leads
 //! nowhere; `unsupported` does not exist here and is a text.
 
-use super::{Secrets, WITHHOLDS_MAX, scrub, secrets_of, unique};
+use super::{Secrets, goes_whole, scrub, secrets_of, unique};
 use crate::content::is_url;
 use crate::json::{Changes, Document, Kind, NodeId, quoted};
 use crate::orders::{Order, WithheldAs, Withhold};
@@ -17,9 +17,10 @@ pub(super) fn withhold<'d, 'a>(
     order: &Order,
 ) {
     let mut work = Work { document, changes, message, notices: BTreeMap::new(), secrets: vec![] };
-    match order.withhold.as_slice() {
-        few if few.len() <= WITHHOLDS_MAX => few.iter().for_each(|withhold| work.one(withhold)),
-        many => work.whole(&many[0]),
+    if goes_whole(document, message, order) {
+        work.whole(&order.withhold[0]);
+    } else {
+        order.withhold.iter().for_each(|withhold| work.one(withhold));
     }
     let secrets = Secrets::of(std::mem::take(&mut work.secrets));
     work.write_texts(&secrets);
