@@ -1,5 +1,6 @@
 //! The blob store against its promises: what was written is what is read, anything else is an error; nothing half
 //! written has a name; memory does not grow with the file.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use guarita_media::{BlobReader, BlobStore, DiskBlobs, MediaKeys};
 use guarita_message::ContentHash;

@@ -1,5 +1,6 @@
 //! Fetching from peers that misbehave, each named after how. Every one of them ends in content that was announced or in a
 //! problem that names its gap; none hangs, none gets the token that should not.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod peers;
 
@@ -33,15 +34,15 @@ fn house(graph: &Peer, adjust: impl FnOnce(&mut GraphConfig)) -> House {
     let mut config =
         GraphConfig { base_url: graph.url(""), media_hosts: vec!["127.0.0.1".into()], ..GraphConfig::default() };
     config.fetch.retry_wait_ms = 2;
-    config.fetch.head_timeout_ms = 400;
-    config.fetch.idle_timeout_ms = 300;
+    config.fetch.head_timeout_ms = 5_000;
+    config.fetch.idle_timeout_ms = 5_000;
     adjust(&mut config);
     House { fetcher: Fetcher::new(&config, blobs.clone()).unwrap(), blobs, _folder: folder }
 }
 
 impl House {
     async fn fetch(&self, media: &MediaRef) -> Result<Fetched, FetchProblem> {
-        self.fetcher.fetch(media, "106540352242922", TOKEN, Instant::now() + Duration::from_secs(5)).await
+        self.fetcher.fetch(media, "106540352242922", TOKEN, Instant::now() + Duration::from_secs(20)).await
     }
 
     fn stored(&self, hash: &ContentHash) -> Vec<u8> {
@@ -319,13 +320,16 @@ async fn gzip_is_refused() {
 #[tokio::test]
 async fn slow_graph_meets_the_time_outs() {
     let began = Instant::now();
-    let (problem, _) = problem_of(|_| vec![Step::Hold]).await;
-    check(&problem, GapReason::FetchFailed, true, "did not answer");
-    let (problem, _) =
-        problem_of(|_| vec![Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec()), Step::Hold])
-            .await;
-    check(&problem, GapReason::FetchFailed, true, "stalled");
-    assert!(began.elapsed() < Duration::from_secs(8));
+    for (said, expect) in [("", "did not answer"), ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "stalled")] {
+        let graph = graph("", move |_| vec![Step::Send(said.into()), Step::Hold]).await;
+        let house = house(&graph, |c| {
+            c.fetch.head_timeout_ms = 300;
+            c.fetch.idle_timeout_ms = 300;
+        });
+        let problem = house.fetch(&by_id()).await.unwrap_err();
+        check(&problem, GapReason::FetchFailed, true, expect);
+    }
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 /// A byte now and then keeps the idle time-out quiet; the deadline ends it.
@@ -424,7 +428,7 @@ async fn failing_look_ups_stop_before_meta_blocks() {
     }
     check(&house.fetch(&by_id()).await.unwrap_err(), GapReason::FetchFailed, true, "within the hour");
     assert_eq!(graph.asked().len(), 5);
-    let other = house.fetcher.fetch(&by_id(), "", "another token", Instant::now() + Duration::from_secs(5)).await;
+    let other = house.fetcher.fetch(&by_id(), "", "another token", Instant::now() + Duration::from_secs(20)).await;
     check(&other.unwrap_err(), GapReason::Expired, false, "");
 }
 
@@ -452,7 +456,7 @@ async fn what_may_not_be_stored_stays_in_memory() {
     let cdn = Peer::start(|_, _| ok()).await;
     let house = house(&cdn, |c| c.fetch.in_memory_bytes_max = 64);
     let story = MediaRef { never_store: true, ..by_url(cdn.url("/story")) };
-    let deadline = || Instant::now() + Duration::from_secs(5);
+    let deadline = || Instant::now() + Duration::from_secs(20);
     let fetched = house.fetcher.fetch_in_memory(&story, "", TOKEN, deadline()).await.unwrap();
     assert_eq!((&fetched.content[..], fetched.hash), (CONTENT, hash(CONTENT)));
     assert_eq!(house.files(), 0);

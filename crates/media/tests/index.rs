@@ -1,4 +1,5 @@
 //! The index against its promises: states last, an id once seen never becomes unknown too early, a wrong key is refused.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use guarita_media::{BlobStore, DiskBlobs, IndexError, MediaIndex, MediaKeys, MediaState, StoredMedia, sweep};
 use guarita_message::ContentHash;

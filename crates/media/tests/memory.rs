@@ -1,5 +1,6 @@
 //! A large document costs no memory on its way: fetched, stored, served. Alone in its process, so that the number is its
 //! own.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod peers;
 
@@ -50,7 +51,7 @@ async fn a_hundred_megabytes_pass_through() {
     let before = peak();
     let began = Instant::now();
     let media = MediaRef { url: Some(cdn.url("/large")), ..MediaRef::default() };
-    let fetched = fetcher.fetch(&media, "", "", began + Duration::from_secs(60)).await.unwrap();
+    let fetched = fetcher.fetch(&media, "", "", began + Duration::from_secs(110)).await.unwrap();
     assert_eq!(fetched.bytes, (PIECE * PIECES) as u64);
     let fetching = began.elapsed();
 

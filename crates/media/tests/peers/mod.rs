@@ -1,5 +1,5 @@
 //! Peers on a real socket: each answers what its script says, step by step, and closes. What it was asked is kept.
-#![allow(dead_code)] // each test file uses its share
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its share
 
 use std::{
     net::SocketAddr,
