@@ -5,9 +5,9 @@ use crate::{
     rules,
 };
 use guarita_console::Check;
+use guarita_file_worker::{Setup, walk::Limits};
 use guarita_inspect::FileInspector;
 use guarita_pipeline::Brains;
-use guarita_file_worker::{Setup, walk::Limits};
 use guarita_rules::{Language, RuleSet};
 use guarita_sandbox::Pool;
 use guarita_scanners::{Address, Addresses, CacheConfig, Cached, ClamAv, Keyed, SandboxedFiles, Signatures, Titles};
@@ -85,7 +85,8 @@ impl Engine {
         let mut files = None;
         if wanted.files {
             let pool = file_workers(settings, &rules).await?;
-            let cached = Cached::new(SandboxedFiles::new(pool, rules.version.clone()), Keyed::ByFile, CacheConfig::default());
+            let cached =
+                Cached::new(SandboxedFiles::new(pool, rules.version.clone()), Keyed::ByFile, CacheConfig::default());
             let cached = Arc::new(cached);
             file_inspectors.push(cached.clone());
             files = Some(cached);

@@ -30,7 +30,7 @@ pub(crate) fn order(
             place: place.clone(),
             form: route.withheld_as,
             notice: notice(decision, inspection, place, name, &route.notice_language),
-            replacement_id: parts.index.minted_id(&[&message.account, &message.id, place, "withheld"]),
+            replacement_id: replacement_id(parts, message, place),
             caption: caption_of(message, place, &decision.edits),
         });
     }
@@ -62,8 +62,13 @@ fn media_url(parts: &Parts, message: &Message, file: &SeenFile, served: bool, no
 }
 
 /// The state of each of a message's media ids after the decision.
-pub(crate) fn media_states(judged: &JudgedMessage) -> Vec<(guarita_media::MediaKey, MediaState)> {
+pub(crate) fn media_states(parts: &Parts, judged: &JudgedMessage) -> Vec<(guarita_media::MediaKey, MediaState)> {
     let decision = &judged.decision;
+    // The id that stands in for a blocked one must be known too: an unknown id would be asked of Graph.
+    let replaced = decision
+        .withheld
+        .iter()
+        .map(|place| (parts.index.key(&replacement_id(parts, &judged.message, place)), MediaState::Withheld(None)));
     let states = judged.files.iter().filter_map(|file| {
         let stored = file.stored.clone();
         let state = match stored {
@@ -73,7 +78,11 @@ pub(crate) fn media_states(judged: &JudgedMessage) -> Vec<(guarita_media::MediaK
         };
         Some((file.key?, state))
     });
-    states.collect()
+    states.chain(replaced).collect()
+}
+
+fn replacement_id(parts: &Parts, message: &Message, place: &str) -> String {
+    parts.index.minted_id(&[&message.account, &message.id, place, "withheld"])
 }
 
 /// The value of `guarita` in a message object (SPEC 6).

@@ -172,7 +172,7 @@ impl Pipeline {
             .map(|judged| order(&self.parts, route, &claimed.id, judged, claimed.released_by.as_deref(), now))
             .collect();
         let rewritten = guarita_webhook::rewrite(body, &orders);
-        let states: Vec<_> = judged.iter().flat_map(media_states).collect();
+        let states: Vec<_> = judged.iter().flat_map(|judged| media_states(&self.parts, judged)).collect();
         let quarantine = judged.iter().any(|judged| judged.decision.quarantine);
         if !states.is_empty() {
             if quarantine {

@@ -82,7 +82,10 @@ async fn nothing_acknowledged_is_lost() {
         let numbers = order.entry(conversation.to_owned()).or_default();
         let number: u32 = number.parse().unwrap();
         // A repeat of the last one is the only step that is not forward.
-        assert!(numbers.last().is_none_or(|last| number == *last || number == last + 1), "{conversation}: {number} after {numbers:?}");
+        assert!(
+            numbers.last().is_none_or(|last| number == *last || number == last + 1),
+            "{conversation}: {number} after {numbers:?}"
+        );
         numbers.push(number);
     }
 }

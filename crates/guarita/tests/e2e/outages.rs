@@ -70,10 +70,14 @@ async fn backend_down_and_back() {
     rig.backend.answer_with(200);
     rig.arrived("wamid.B4").await;
     let all = rig.backend.received();
-    let accepted: Vec<_> = all[all.len() - 5..].iter().map(|one| one.message()["id"].as_str().unwrap().to_owned()).collect();
+    let accepted: Vec<_> =
+        all[all.len() - 5..].iter().map(|one| one.message()["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(accepted, ["wamid.B0", "wamid.B1", "wamid.B2", "wamid.B3", "wamid.B4"]);
     let again: Vec<_> = all.iter().filter(|one| one.message()["id"] == "wamid.B0").collect();
-    assert!(again.len() > 1 && again.iter().all(|one| one.header("x-guarita-delivery") == again[0].header("x-guarita-delivery")));
+    assert!(
+        again.len() > 1
+            && again.iter().all(|one| one.header("x-guarita-delivery") == again[0].header("x-guarita-delivery"))
+    );
     assert!(again.iter().all(|one| one.body == again[0].body), "a retry sends the stored bytes");
     let attempts: Vec<u32> = again.iter().map(|one| one.header("x-guarita-attempt").parse().unwrap()).collect();
     assert!(attempts.windows(2).all(|two| two[1] == two[0] + 1), "{attempts:?}");
@@ -82,23 +86,46 @@ async fn backend_down_and_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn graph_that_fails_or_lies() {
     let mut rig = Rig::prepare(None).await;
-    rig.launch(&[("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"), ("GUARITA__GRAPH__FETCH__TOTAL_TIMEOUT_MS", "3000")]).await;
+    rig.launch(&[
+        ("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"),
+        ("GUARITA__GRAPH__FETCH__TOTAL_TIMEOUT_MS", "3000"),
+        ("GUARITA__POLICY__SCAN_DEADLINE_SECONDS", "2"),
+    ])
+    .await;
     // An id that Graph does not know: the message goes on, its file is not served, and it is not called clean.
     let missing = Media::new(samples::png(), "image/png");
-    rig.deliver(&payload::whatsapp(&ana(), "wamid.G1", 1, payload::media("image", "940001", &missing, None, None, None))).await;
+    rig.deliver(&payload::whatsapp(
+        &ana(),
+        "wamid.G1",
+        1,
+        payload::media("image", "940001", &missing, None, None, None),
+    ))
+    .await;
     let message = rig.arrived("wamid.G1").await.message();
     assert_eq!((message["type"].as_str(), message["guarita"]["verdict"].as_str()), (Some("image"), Some("unscanned")));
     let (status, _, _) = MetaStandIn::get(&format!("{}/v23.0/940001", rig.door()), Some(TOKEN)).await.unwrap();
     assert_eq!(status, 404);
     // Bytes that are not those of the digest in the webhook.
     rig.meta.put_media("940002", Media::new(samples::pdf("outro"), "image/png"));
-    rig.deliver(&payload::whatsapp(&ana(), "wamid.G2", 2, payload::media("image", "940002", &missing, None, None, None))).await;
+    rig.deliver(&payload::whatsapp(
+        &ana(),
+        "wamid.G2",
+        2,
+        payload::media("image", "940002", &missing, None, None, None),
+    ))
+    .await;
     let message = rig.arrived("wamid.G2").await.message();
     assert_eq!(message["guarita"]["gaps"][0]["reason"], "fetch_failed", "{message}");
     // A url in the webhook that leads elsewhere is neither fetched nor passed on.
     rig.meta.put_media("940003", missing.clone());
     let elsewhere = Some("http://169.254.169.254/latest/meta-data/".to_owned());
-    rig.deliver(&payload::whatsapp(&ana(), "wamid.G3", 3, payload::media("image", "940003", &missing, elsewhere, None, None))).await;
+    rig.deliver(&payload::whatsapp(
+        &ana(),
+        "wamid.G3",
+        3,
+        payload::media("image", "940003", &missing, elsewhere, None, None),
+    ))
+    .await;
     let got = rig.arrived("wamid.G3").await;
     assert!(!String::from_utf8_lossy(&got.body).contains("169.254"), "{}", String::from_utf8_lossy(&got.body));
 }
@@ -119,7 +146,8 @@ async fn disk_full_answers_503_and_recovers() {
     std::fs::write(mount.path().join("ballast"), vec![1; 64 << 20]).ok();
     let mut refused = false;
     for number in 0..200 {
-        let body = payload::whatsapp(&ana(), &format!("wamid.F1.{number}"), 2, payload::text(&"x".repeat(3000))).to_string();
+        let body =
+            payload::whatsapp(&ana(), &format!("wamid.F1.{number}"), 2, payload::text(&"x".repeat(3000))).to_string();
         let status = MetaStandIn::deliver(&rig.webhook(), APP_SECRET, body.as_bytes()).await.unwrap().status;
         assert!(status == 200 || status == 503, "{status}");
         if status == 503 {

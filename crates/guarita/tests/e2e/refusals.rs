@@ -66,8 +66,17 @@ async fn refused_and_not_stored() {
         ("too large", post(&[json, ("x-hub-signature-256", &huge_signed)], &huge), "413"),
         ("another path", b"POST /other HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".to_vec(), "404"),
         ("another method", b"PUT /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".to_vec(), "405"),
-        ("handshake, wrong token", b"GET /webhook?hub.mode=subscribe&hub.verify_token=x&hub.challenge=1 HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), "403"),
-        ("handshake, wrong mode", format!("GET /webhook?hub.mode=x&hub.verify_token={VERIFY}&hub.challenge=1 HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes(), "403"),
+        (
+            "handshake, wrong token",
+            b"GET /webhook?hub.mode=subscribe&hub.verify_token=x&hub.challenge=1 HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+            "403",
+        ),
+        (
+            "handshake, wrong mode",
+            format!("GET /webhook?hub.mode=x&hub.verify_token={VERIFY}&hub.challenge=1 HTTP/1.1\r\nhost: x\r\n\r\n")
+                .into_bytes(),
+            "403",
+        ),
         ("handshake, nothing", b"GET /webhook HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), "403"),
     ];
     for (name, request, expect) in cases {
@@ -95,10 +104,22 @@ async fn refused_and_not_stored() {
     assert!(metrics.contains("guarita_received_total{outcome=\"signature\"}"), "{metrics}");
 
     // And the right ones are taken, with the handshake's challenge as text.
-    let answer = exchange(rig.public, &post(&[("content-type", "Application/JSON; charset=utf-8"), ("x-hub-signature-256", &right.to_uppercase().replace("SHA256", "sha256"))], &body)).await;
+    let answer = exchange(
+        rig.public,
+        &post(
+            &[
+                ("content-type", "Application/JSON; charset=utf-8"),
+                ("x-hub-signature-256", &right.to_uppercase().replace("SHA256", "sha256")),
+            ],
+            &body,
+        ),
+    )
+    .await;
     assert_eq!(status(&answer), "200", "{answer}");
     assert!(answer.to_lowercase().contains("content-length: 0"), "{answer}");
-    let request = format!("GET /webhook?hub.mode=subscribe&hub.verify_token={VERIFY}&hub.challenge=1158201444 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "GET /webhook?hub.mode=subscribe&hub.verify_token={VERIFY}&hub.challenge=1158201444 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    );
     let answer = exchange(rig.public, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("text/plain"), "{answer}");
     rig.arrived("wamid.R1").await;

@@ -16,7 +16,6 @@ pub const VERIFY: &str = "e2e-verify-token";
 pub struct Rig {
     pub meta: MetaStandIn,
     pub backend: SampleBackend,
-    pub storage: PathBuf,
     pub public: u16,
     pub media: u16,
     pub console: u16,
@@ -27,12 +26,15 @@ pub struct Rig {
 
 /// A port that is free now. Another process may take it before we do; then the gateway says so and the test fails loudly.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports").local_addr().expect("it is bound").port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("loopback has free ports")
+        .local_addr()
+        .expect("it is bound")
+        .port()
 }
 
 impl Rig {
-    /// `extra` is TOML after the tables that every test needs; tables already there are written as `[table]` once, so
-    /// extras use other tables, or dotted keys through the environment.
+    /// What differs from the rig's own configuration comes through the environment.
     pub async fn start(environment: &[(&str, &str)]) -> Rig {
         let mut rig = Rig::prepare(None).await;
         rig.launch(environment).await;
@@ -60,14 +62,15 @@ impl Rig {
             storage.display(),
         );
         std::fs::write(&config, text).expect("the folder is ours");
-        Rig { meta, backend, storage, public, media, console, config, child: None, _folder: folder }
+        Rig { meta, backend, public, media, console, config, child: None, _folder: folder }
     }
 
     pub async fn launch(&mut self, environment: &[(&str, &str)]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guarita"));
         command.args(["--config", &self.config.display().to_string(), "run"]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the folder is ours");
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the folder is ours");
         command.stderr(log);
         command.env("GUARITA__LOG__LEVEL", "debug,hyper=info,hyper_util=info,rustls=info");
         command.env("GUARITA__CLAMAV__FRESHCLAM__ENABLED", "false");
@@ -176,7 +179,8 @@ pub fn ana() -> Customer {
 
 /// Is there a clamd on this machine? `make test` installs one; a bare `cargo test` may be without.
 pub fn has_clamd() -> bool {
-    let found = ["/usr/sbin/clamd", "/usr/bin/clamd", "/usr/local/sbin/clamd"].iter().any(|path| Path::new(path).exists());
+    let found =
+        ["/usr/sbin/clamd", "/usr/bin/clamd", "/usr/local/sbin/clamd"].iter().any(|path| Path::new(path).exists());
     if !found {
         eprintln!("SKIPPED: no clamd on this machine; run `make test`, which installs it");
     }

@@ -20,7 +20,8 @@ async fn a_conversation_goes_through() {
     assert_eq!(got.header("x-guarita-verdict"), "clean");
     assert_eq!(got.header("x-guarita-attempt"), "1");
     let mut json = got.json();
-    let seen = json["entry"][0]["changes"][0]["value"]["messages"][0].as_object_mut().unwrap().remove("guarita").unwrap();
+    let seen =
+        json["entry"][0]["changes"][0]["value"]["messages"][0].as_object_mut().unwrap().remove("guarita").unwrap();
     assert_eq!(json, sent, "nothing but the annotation was added");
     assert_eq!(seen["version"], 1);
     assert_eq!(seen["verdict"], "clean");
@@ -30,7 +31,11 @@ async fn a_conversation_goes_through() {
     let status = payload::status(&ana, "wamid.OUT1", "delivered");
     let bytes = serde_json::to_string_pretty(&status).unwrap();
     rig.deliver_bytes(bytes.as_bytes()).await;
-    assert!(rig.backend.wait_until(10, |all| all.iter().any(|one| one.body == bytes.as_bytes())).await, "{}", rig.log());
+    assert!(
+        rig.backend.wait_until(10, |all| all.iter().any(|one| one.body == bytes.as_bytes())).await,
+        "{}",
+        rig.log()
+    );
 
     // A clean picture: its url goes to our door, its id is served there.
     let picture = Media::new(samples::png(), "image/png");
@@ -43,19 +48,30 @@ async fn a_conversation_goes_through() {
     assert_eq!(MetaStandIn::get(&url, None).await.unwrap().2, samples::png());
     let (status, _, body) = MetaStandIn::get(&format!("{}/v23.0/900001", rig.door()), Some(TOKEN)).await.unwrap();
     let found: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!((status, found["sha256"].as_str(), found["mime_type"].as_str()), (200, Some(picture.sha256_hex().as_str()), Some("image/png")));
+    assert_eq!(
+        (status, found["sha256"].as_str(), found["mime_type"].as_str()),
+        (200, Some(picture.sha256_hex().as_str()), Some("image/png"))
+    );
     let (status, headers, bytes) = MetaStandIn::get(found["url"].as_str().unwrap(), None).await.unwrap();
     assert_eq!((status, &bytes[..]), (200, &samples::png()[..]));
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert!(headers["content-disposition"].to_str().unwrap().starts_with("attachment"));
-    let (status, _, body) = MetaStandIn::get(&format!("{}/v23.0/900001", rig.door()), Some("another token")).await.unwrap();
+    let (status, _, body) =
+        MetaStandIn::get(&format!("{}/v23.0/900001", rig.door()), Some("another token")).await.unwrap();
     let error: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((status, &error["error"]["code"]), (401, &json!(190)));
 
     // A virus: a notice in its place, its id answers as if it did not exist, and appears nowhere.
     let virus = Media::new(samples::eicar(), "application/pdf");
     rig.meta.put_media("900002", virus.clone());
-    let content = payload::media("document", "900002", &virus, Some(rig.meta.media_url("900002")), Some("fatura.pdf"), Some("segue a fatura"));
+    let content = payload::media(
+        "document",
+        "900002",
+        &virus,
+        Some(rig.meta.media_url("900002")),
+        Some("fatura.pdf"),
+        Some("segue a fatura"),
+    );
     rig.deliver(&payload::whatsapp(&ana, "wamid.V1", 3, content)).await;
     let got = rig.arrived("wamid.V1").await;
     let message = got.message();
@@ -64,7 +80,8 @@ async fn a_conversation_goes_through() {
     assert!(message["text"]["body"].as_str().unwrap().ends_with("segue a fatura"), "{message}");
     assert_eq!(message["guarita"]["verdict"], "malicious");
     assert_eq!(message["guarita"]["action"], "withhold");
-    let rules: Vec<&str> = message["guarita"]["findings"].as_array().unwrap().iter().filter_map(|one| one["rule"].as_str()).collect();
+    let rules: Vec<&str> =
+        message["guarita"]["findings"].as_array().unwrap().iter().filter_map(|one| one["rule"].as_str()).collect();
     assert!(rules.contains(&"clamav/Win.Test.EICAR_HDB-1"), "{rules:?}");
     let text = String::from_utf8_lossy(&got.body).into_owned();
     assert!(!text.contains("900002") && !text.contains("attachments"), "{text}");
@@ -73,7 +90,13 @@ async fn a_conversation_goes_through() {
     assert_eq!((status, &error["error"]["code"], &error["error"]["error_subcode"]), (404, &json!(100), &json!(33)));
 
     // A dangerous link is defanged, a card redacted.
-    rig.deliver(&payload::whatsapp(&ana, "wamid.L1", 4, payload::text("pague em https://correios-taxa-pagamento.top/x"))).await;
+    rig.deliver(&payload::whatsapp(
+        &ana,
+        "wamid.L1",
+        4,
+        payload::text("pague em https://correios-taxa-pagamento.top/x"),
+    ))
+    .await;
     let message = rig.arrived("wamid.L1").await.message();
     assert_eq!(message["text"]["body"], "pague em hxxps://correios-taxa-pagamento[.]top/x");
     rig.deliver(&payload::whatsapp(&ana, "wamid.C1", 5, payload::text("cart\u{e3}o 4111 1111 1111 1111"))).await;
@@ -92,15 +115,22 @@ async fn a_conversation_goes_through() {
 
     // No text, number or secret in the log; metrics as SPEC 8 names them.
     let log = rig.whole_log();
-    for secret in ["5511987654321", "tudo bem", "4111", TOKEN, BACKEND_SECRET, "correios-taxa", "segue a fatura", "900002"] {
+    for secret in
+        ["5511987654321", "tudo bem", "4111", TOKEN, BACKEND_SECRET, "correios-taxa", "segue a fatura", "900002"]
+    {
         assert!(!log.contains(secret), "{secret} in the log");
     }
     let (_, metrics) = rig.console_get("/metrics").await;
     for name in [
-        "guarita_received_total{outcome=\"accepted\"}", "guarita_messages_total{channel=\"whatsapp\",verdict=\"malicious\"}",
-        "guarita_findings_total{category=\"malware\"}", "guarita_deliveries_total{outcome=\"accepted\"}",
-        "guarita_spool_entries{state=\"delivered\"}", "guarita_spool_oldest_seconds", "guarita_ack_seconds_bucket",
-        "guarita_scan_seconds_bucket{scanner=\"clamav\"", "guarita_end_to_end_seconds_bucket",
+        "guarita_received_total{outcome=\"accepted\"}",
+        "guarita_messages_total{channel=\"whatsapp\",verdict=\"malicious\"}",
+        "guarita_findings_total{category=\"malware\"}",
+        "guarita_deliveries_total{outcome=\"accepted\"}",
+        "guarita_spool_entries{state=\"delivered\"}",
+        "guarita_spool_oldest_seconds",
+        "guarita_ack_seconds_bucket",
+        "guarita_scan_seconds_bucket{scanner=\"clamav\"",
+        "guarita_end_to_end_seconds_bucket",
     ] {
         assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
     }
@@ -120,7 +150,8 @@ async fn one_message_a_post_and_repeats_once() {
     let value = &mut mixed["entry"][0]["changes"][0]["value"];
     let first = one["entry"][0]["changes"][0]["value"]["messages"][0].clone();
     value["messages"].as_array_mut().unwrap().insert(0, first);
-    value["statuses"] = payload::status(&ana, "wamid.OUT2", "read")["entry"][0]["changes"][0]["value"]["statuses"].clone();
+    value["statuses"] =
+        payload::status(&ana, "wamid.OUT2", "read")["entry"][0]["changes"][0]["value"]["statuses"].clone();
     rig.deliver(&mixed).await;
     let got = rig.arrived("wamid.A2").await;
     assert_eq!(got.json()["entry"][0]["changes"][0]["value"]["messages"].as_array().unwrap().len(), 1);
@@ -135,8 +166,11 @@ async fn one_message_a_post_and_repeats_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_mode_leaves_the_body_alone() {
     let mut rig = Rig::prepare(None).await;
-    let environment =
-        [("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"), ("GUARITA__BACKEND__ANNOTATE", "headers"), ("GUARITA__BACKEND__SECRET", "")];
+    let environment = [
+        ("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"),
+        ("GUARITA__BACKEND__ANNOTATE", "headers"),
+        ("GUARITA__BACKEND__SECRET", ""),
+    ];
     rig.launch(&environment).await;
     let text = "me manda o c\u{f3}digo de verifica\u{e7}\u{e3}o que chegou por SMS";
     let bytes = payload::whatsapp(&ana(), "wamid.H1", 1, payload::text(text)).to_string();
@@ -147,7 +181,14 @@ async fn headers_mode_leaves_the_body_alone() {
     assert_eq!(got.header("x-guarita-verdict"), "suspicious");
     assert!(got.header("x-guarita-findings").contains("code%5Ftheft"), "{}", got.header("x-guarita-findings"));
     // An empty backend.secret means the app's own: Meta's signature stays valid.
-    assert!(guarita_webhook::verify_signature(crate::rig::APP_SECRET.as_bytes(), &got.body, Some(got.header("x-hub-signature-256"))).is_ok());
+    assert!(
+        guarita_webhook::verify_signature(
+            crate::rig::APP_SECRET.as_bytes(),
+            &got.body,
+            Some(got.header("x-hub-signature-256"))
+        )
+        .is_ok()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,10 +197,12 @@ async fn the_three_forms_of_withholding() {
         return;
     }
     for (form, kind) in [("text", "text"), ("keep", "document"), ("unsupported", "unsupported")] {
-        let rig = Rig::start(&[("GUARITA__BACKEND__WITHHELD_AS", form), ("GUARITA__POLICY__NOTICE_LANGUAGE", "en")]).await;
+        let rig =
+            Rig::start(&[("GUARITA__BACKEND__WITHHELD_AS", form), ("GUARITA__POLICY__NOTICE_LANGUAGE", "en")]).await;
         let virus = Media::new(samples::eicar(), "text/plain");
         rig.meta.put_media("910001", virus.clone());
-        let content = payload::media("document", "910001", &virus, Some(rig.meta.media_url("910001")), Some("a.txt"), None);
+        let content =
+            payload::media("document", "910001", &virus, Some(rig.meta.media_url("910001")), Some("a.txt"), None);
         rig.deliver(&payload::whatsapp(&ana(), "wamid.W1", 1, content)).await;
         let got = rig.arrived("wamid.W1").await;
         let message = got.message();
@@ -169,7 +212,8 @@ async fn the_three_forms_of_withholding() {
             "text" => assert!(message["text"]["body"].as_str().unwrap().contains("withheld"), "{message}"),
             "keep" => {
                 let id = message["document"]["id"].as_str().unwrap();
-                let (status, _, _) = MetaStandIn::get(&format!("{}/v23.0/{id}", rig.door()), Some(TOKEN)).await.unwrap();
+                let (status, _, _) =
+                    MetaStandIn::get(&format!("{}/v23.0/{id}", rig.door()), Some(TOKEN)).await.unwrap();
                 assert_eq!((status, &message["document"]["filename"]), (404, &json!("a.txt")));
             }
             _ => {
