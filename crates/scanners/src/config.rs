@@ -84,7 +84,7 @@ impl Default for Config {
             queue_seconds_max: 60,
             concurrent_scans: 0,
             connect_seconds_max: 5,
-            recheck_seconds_max: 10,
+            recheck_seconds_max: 5,
             version_seconds: 60,
             self_test_minutes: 5,
             timeouts_max: 3,

@@ -98,9 +98,9 @@ async fn run(program: &Path, settings: &Path, identity: &Identity) -> io::Result
     Err(io::Error::other(why(&String::from_utf8_lossy(&output), status)))
 }
 
-/// Its own words for a failure, kept short.
+/// Its own words for a failure, kept short: the first complaint is the cause, the rest follows from it.
 fn why(output: &str, status: std::process::ExitStatus) -> String {
-    let errors = output.lines().rfind(|line| line.contains("ERROR") || line.contains("Can't"));
+    let errors = output.lines().find(|line| line.contains("ERROR") || line.contains("Can't"));
     let line = errors.or_else(|| output.lines().rev().find(|line| !line.trim().is_empty()));
     let text: String = line.unwrap_or("it said nothing").chars().filter(|c| !c.is_control()).take(200).collect();
     if text.contains("locked by another process") {

@@ -226,6 +226,8 @@ impl Keeper {
         let end = tokio::select! {
             why = ended => RunEnd::Ended(why.unwrap_or_else(|_| "its thread ended".into())),
             end = self.watch(home, signatures, loaded) => end,
+            // Also in the middle of a reload, which may take minutes.
+            () = self.stop.notified() => RunEnd::Stopped,
         };
         self.end_child(&end).await;
         end
@@ -283,8 +285,8 @@ impl Keeper {
         now.status.state = ChildState::Starting;
         now.status.pid = Some(child.pid);
         now.status.database = folder.display().to_string();
-        now.status.why = None;
-        now.status.mend = None;
+        now.status.why = Some("clamd is loading its signatures".into());
+        now.status.mend = Some("wait; a large database takes up to a minute".into());
         now.child = Some(child);
         Ok(())
     }
@@ -292,13 +294,12 @@ impl Keeper {
     /// Stays until it should be ended.
     async fn watch(&self, home: &Home, signatures: Signatures, mut loaded: String) -> RunEnd {
         let socket = home.socket();
-        tokio::select! {
-            () = self.stop.notified() => return RunEnd::Stopped,
-            () = wait_for_socket(&socket) => {}
-        }
+        wait_for_socket(&socket).await;
         {
             let mut now = self.now();
             now.status.state = ChildState::Running;
+            now.status.why = None;
+            now.status.mend = None;
             now.status.loads += 1;
         }
         self.clamd.renewed(&tag(signatures, &loaded));

@@ -286,6 +286,8 @@ async fn a_database_that_does_not_load_is_told_and_mended() {
     let config = real_config(database.path());
     let clamav = ClamAv::start(&config, storage.path(), Titles::default()).unwrap();
     until("it is told", || clamav.status().why.is_some_and(|why| why.contains("clamd ended"))).await;
+    let why = clamav.status().why.unwrap();
+    assert!(why.contains("ERROR") || why.contains("Error"), "clamd's own words: {why}");
     assert_eq!(scan(&clamav, b"hello").await, "gap scanner_unavailable other");
     assert!(clamav.status().mend.is_some());
     fs::remove_file(database.path().join("daily.cvd")).unwrap();
