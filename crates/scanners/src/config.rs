@@ -42,7 +42,8 @@ pub struct ManagedConfig {
     pub clamd: PathBuf,
     /// When Guarita runs as root, clamd runs as this user (if it exists). Empty: as root, which is unwise.
     pub user: String,
-    /// Bytes unpacked and looked at for one file, all levels together.
+    /// Bytes unpacked and looked at for one file, all levels together; at least `file_bytes_max`. So much room may be
+    /// taken in the temporary folder for each scan.
     pub scan_bytes_max: u64,
     /// Depth of archives in archives.
     pub recursion_max: u32,
@@ -156,6 +157,10 @@ impl Config {
             if seconds == 0 || seconds > 86_400 {
                 return wrong(key, format!("{seconds} is out of range"), "use 1 to 86400");
             }
+        }
+        if self.managed.scan_bytes_max > Self::FILE_BYTES_CEILING {
+            let what = format!("{} is out of range", self.managed.scan_bytes_max);
+            return wrong("managed.scan_bytes_max", what, "use at most 2000000000");
         }
         if self.concurrent_scans > 256 {
             return wrong("concurrent_scans", format!("{} is out of range", self.concurrent_scans), "use 0 to 256");

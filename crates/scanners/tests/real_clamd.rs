@@ -112,6 +112,7 @@ async fn limits_and_encryption_are_gaps() {
     let Some(own) = start(|_, config| {
         config.file_bytes_max = 4 << 20;
         config.managed.files_max = 100;
+        config.managed.scan_bytes_max = 8 << 20;
     })
     .await
     else {
@@ -125,6 +126,9 @@ async fn limits_and_encryption_are_gaps() {
     let names: Vec<String> = (0..200).map(|i| format!("{i}.txt")).collect();
     let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
     assert_eq!(scan(&own.clamav, &zip(&many)).await, "gap limits other");
+    // clamd cuts a zip member at MaxFileSize and, left alone, calls the rest clean.
+    assert_eq!(scan(&own.clamav, &zip_of_zeros(32 << 20)).await, "gap limits other");
+    assert_eq!(scan(&own.clamav, &zip_of_zeros(3 << 20)).await, "ok");
     assert_eq!(scan(&own.clamav, &encrypted_zip()).await, "gap encrypted archive");
     assert_eq!(told(&own.clamav.inspect(&file_of(Zeros((4 << 20) + 1))).await), "gap too_large other");
     assert_eq!(told(&own.clamav.inspect(&file_of(Zeros(4 << 20))).await), "ok");
@@ -352,11 +356,13 @@ async fn a_clamd_left_behind_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_stays_behind() {
     let Some(own) = start(|_, _| {}).await else { return };
-    let settings = settings_of(&own);
+    let settings = fs::read_to_string(settings_of(&own)).unwrap();
+    let temporary = settings.lines().find_map(|line| line.strip_prefix("TemporaryDirectory ")).unwrap();
+    let temporary = Path::new(temporary);
+    assert!(temporary.exists());
     let pid = own.clamav.status().managed.unwrap().pid.unwrap();
     drop(own.clamav);
     until("the child is gone", || !Path::new(&format!("/proc/{pid}")).exists()).await;
-    let temporary = settings.with_file_name("tmp");
     assert!(!temporary.exists(), "pieces of files would stay in {}", temporary.display());
 }
 
@@ -407,45 +413,75 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A stored (uncompressed) zip; enough for what is tested here.
 fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
-    zip_with_flags(members, 0)
+    let stored: Vec<Member<'_>> = members
+        .iter()
+        .map(|(name, bytes)| Member { name, bytes, flags: 0, method: 0, size: bytes.len(), crc: crc32(bytes) })
+        .collect();
+    zip_of(&stored)
 }
 
 /// A zip whose member says that it is encrypted.
 fn encrypted_zip() -> Vec<u8> {
-    zip_with_flags(&[("secret.txt", &[0x5a; 64])], 1)
+    zip_of(&[Member { name: "secret.txt", bytes: &[0x5a; 64], flags: 1, method: 0, size: 64, crc: 0 }])
 }
 
-fn zip_with_flags(members: &[(&str, &[u8])], flags: u16) -> Vec<u8> {
+/// A small zip that unpacks to about `size` zeros.
+fn zip_of_zeros(size: usize) -> Vec<u8> {
+    let matches = size / 258;
+    // Deflate with fixed codes: a literal zero, then "258 bytes from one back", then the end.
+    let codes = std::iter::once((0b0011_0000_u32, 8)).chain(std::iter::repeat_n((0b1_1000_1010_0000, 13), matches));
+    let mut bits = vec![true, true, false];
+    for (code, length) in codes.chain([(0, 7)]) {
+        bits.extend((0..length).rev().map(|bit| code >> bit & 1 == 1));
+    }
+    let bytes: Vec<u8> = bits
+        .chunks(8)
+        .map(|byte| byte.iter().enumerate().fold(0, |sum, (bit, set)| sum | u8::from(*set) << bit))
+        .collect();
+    zip_of(&[Member { name: "zeros", bytes: &bytes, flags: 0, method: 8, size: 1 + 258 * matches, crc: 0 }])
+}
+
+struct Member<'a> {
+    name: &'a str,
+    bytes: &'a [u8],
+    flags: u16,
+    method: u16,
+    size: usize,
+    crc: u32,
+}
+
+fn zip_of(members: &[Member<'_>]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
-    for (name, bytes) in members {
-        let offset = u32::try_from(out.len()).unwrap();
-        let size = u32::try_from(bytes.len()).unwrap();
+    let small = |n: usize| u16::try_from(n).unwrap().to_le_bytes();
+    let large = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
+    for member in members {
+        let offset = large(out.len());
         let mut head = Vec::new();
-        for field in [20, flags, 0, 0, 0x21] {
+        for field in [20, member.flags, member.method, 0, 0x21] {
             head.extend(u16::to_le_bytes(field));
         }
-        for field in [crc32(bytes), size, size] {
-            head.extend(u32::to_le_bytes(field));
-        }
-        head.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+        head.extend(member.crc.to_le_bytes());
+        head.extend(large(member.bytes.len()));
+        head.extend(large(member.size));
+        head.extend(small(member.name.len()));
         head.extend([0, 0]);
         out.extend(b"PK\x03\x04");
         out.extend(&head);
-        out.extend(name.as_bytes());
-        out.extend(*bytes);
+        out.extend(member.name.as_bytes());
+        out.extend(member.bytes);
         directory.extend(b"PK\x01\x02\x14\x00");
         directory.extend(&head);
         directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(name.as_bytes());
+        directory.extend(offset);
+        directory.extend(member.name.as_bytes());
     }
-    let (count, start) = (u16::try_from(members.len()).unwrap(), u32::try_from(out.len()).unwrap());
+    let (count, start) = (small(members.len()), large(out.len()));
     out.extend(&directory);
     out.extend(b"PK\x05\x06\0\0\0\0");
-    out.extend(count.to_le_bytes());
-    out.extend(count.to_le_bytes());
-    out.extend(u32::try_from(directory.len()).unwrap().to_le_bytes());
-    out.extend(start.to_le_bytes());
+    out.extend(count);
+    out.extend(count);
+    out.extend(large(directory.len()));
+    out.extend(start);
     out.extend([0, 0]);
     out
 }

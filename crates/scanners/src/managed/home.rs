@@ -8,7 +8,8 @@
 //! <home>/tmp/                        clamd's; emptied at each start, for it holds pieces of customers' files
 //! ```
 //! `<home>` is `<storage>/clamav`. When we run as root, clamd runs as a lower user that cannot reach our storage, and a
-//! unix socket's path is bound to 107 bytes: then `<home>` is a folder of its own under `/run` (or `/tmp`).
+//! unix socket's path is bound to 107 bytes: then `<home>` is a folder of its own under `/run` (or `/tmp`), and clamd's
+//! temporary folder one under `/var/tmp`, for `/run` is memory.
 
 use crate::Config;
 use rustix::{
@@ -119,7 +120,11 @@ impl Home {
     }
 
     pub(crate) fn temporary(&self) -> PathBuf {
-        self.folder.join("tmp")
+        let disk = Path::new("/var/tmp");
+        match self.folder.file_name() {
+            Some(name) if self.passing && access(disk, Access::WRITE_OK).is_ok() => disk.join(name),
+            _ => self.folder.join("tmp"),
+        }
     }
 
     /// Makes the folders, empty where they are clamd's.
@@ -140,11 +145,14 @@ impl Home {
 
     /// After clamd's end: nothing of customers' files stays.
     pub(crate) fn clear(&self) {
-        let gone = if self.passing { fs::remove_dir_all(&self.folder) } else { fs::remove_dir_all(self.temporary()) };
-        if let Err(error) = gone
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, folder = %self.folder.display(), "clamd's folder could not be cleared");
+        let home = self.passing.then(|| self.folder.clone());
+        for folder in [Some(self.temporary()), home].into_iter().flatten() {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, folder = %folder.display(), "clamd's folder could not be cleared");
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -39,7 +39,9 @@ CommandReadTimeout 10
 ReadTimeout 30
 # Our limits. What exceeds them is told (AlertExceedsMax) and becomes a gap, never \"clean\".
 StreamMaxLength {file_bytes}
-MaxFileSize {file_bytes}
+# A zip member larger than MaxFileSize is cut there and called clean if nothing matches. As large as MaxScanSize, what is
+# cut exceeds that too, which is told.
+MaxFileSize {scan_bytes}
 MaxScanSize {scan_bytes}
 MaxRecursion {recursion}
 MaxFiles {files}
@@ -69,7 +71,7 @@ AllowAllMatchScan no
         // Loading in place waits until every idle thread has ended, and no scan is answered meanwhile.
         idle = if concurrent { "" } else { "IdleTimeout 1\n" },
         file_bytes = config.file_bytes_max,
-        scan_bytes = managed.scan_bytes_max,
+        scan_bytes = managed.scan_bytes_max.max(config.file_bytes_max),
         recursion = managed.recursion_max,
         files = managed.files_max,
         pcre = managed.pcre_bytes_max,
