@@ -59,7 +59,8 @@ pub(super) struct Change<'a> {
     pub last_seq: Seq,
     /// Names appended by this very transaction.
     pub names: HashMap<Name, Millis>,
-    pub appended: usize,
+    /// Names appended by this transaction, of all kinds.
+    pub gathered: usize,
     /// Claims marked as ending.
     pub ending: Vec<Seq>,
     /// Bytes this transaction may still append before the database is over its bound.
@@ -138,7 +139,7 @@ impl Change<'_> {
             .execute((seq, &entry.sealed))?;
         self.names.extend(names.iter().map(|name| (*name, now)));
         self.tally.add(State::Received);
-        self.appended += 1;
+        self.gathered += 1 + (entry.senders.len() + entry.dedupe.len()) / 16;
         Ok(AppendOutcome::Stored(Place::new(entry.received_ms, self.last_seq, entry.salt)))
     }
 

@@ -27,15 +27,13 @@ impl Received {
 /// Body to send, header and report: three fields, each with its length; an absent one has the length [`ABSENT`].
 const ABSENT: u32 = u32::MAX;
 
-pub(super) fn write_decision(decided: &Decided) -> Vec<u8> {
-    let header = decided.findings_header.as_ref().map(String::as_bytes);
-    let fields = [decided.body.as_deref(), header, Some(&decided.report[..])];
-    let mut plain = Vec::with_capacity(12 + fields.iter().flatten().map(|field| field.len()).sum::<usize>());
-    for field in fields {
-        plain.extend_from_slice(&field.map_or(ABSENT, |field| field.len() as u32).to_be_bytes());
-        plain.extend_from_slice(field.unwrap_or_default());
-    }
-    plain
+/// Lengths of the fields, to be sealed before each of them.
+pub(super) fn decision_lengths(decided: &Decided) -> [[u8; 4]; 3] {
+    decision_fields(decided).map(|field| field.map_or(ABSENT, |field| field.len() as u32).to_be_bytes())
+}
+
+pub(super) fn decision_fields(decided: &Decided) -> [Option<&[u8]>; 3] {
+    [decided.body.as_deref(), decided.findings_header.as_ref().map(String::as_bytes), Some(&decided.report)]
 }
 
 pub(super) fn read_decision(plain: &[u8], verdict: Verdict, quarantine: bool) -> Option<Decided> {
@@ -67,7 +65,10 @@ mod tests {
             for findings_header in [None, Some(String::new()), Some("%5B%5D".to_owned())] {
                 let (verdict, report) = (Verdict::Clean, b"[1]".to_vec());
                 let decided = Decided { verdict, body: body.clone(), findings_header, report, quarantine: true };
-                let plain = write_decision(&decided);
+                let fields = decision_fields(&decided).map(Option::unwrap_or_default);
+                let lengths = decision_lengths(&decided);
+                let plain: Vec<u8> =
+                    lengths.iter().zip(fields).flat_map(|(length, field)| [&length[..], field].concat()).collect();
                 assert_eq!(read_decision(&plain, Verdict::Clean, true), Some(decided));
                 (0..plain.len()).for_each(|cut| assert!(read_decision(&plain[..cut], Verdict::Clean, true).is_none()));
             }

@@ -1,7 +1,7 @@
 //! Which names were seen, and in which entries: the part of the database that would be written at random places.
 //!
 //! Names are keyed hashes, so each would land on another page, four pages a message once the tables are large. Instead
-//! they are gathered in memory and written in chunks of [`CHUNK`] entries, sorted, a few rows with each transaction:
+//! they are gathered in memory and written in chunks of [`CHUNK_ROWS`], sorted, a few rows with each transaction:
 //! neighbours share a page. Nothing is lost by a crash, for every entry's own row holds its names: what is not yet
 //! written (entries after `progress.indexed`) is gathered again at start, and a chunk begun is begun again.
 //!
@@ -13,14 +13,13 @@ use crate::{DEDUPE_MILLIS, Millis, place::Seq, seal::Name};
 use rusqlite::{Connection, OptionalExtension, Result};
 use std::collections::{HashMap, HashSet};
 
-/// Entries gathered before they are written; bounds the memory (some 200 bytes each, twice) and what the console has to
-/// scan of names not yet written.
-pub(super) const CHUNK: usize = 32_768;
-/// Rows of a full chunk written for each entry appended meanwhile, so that it is done before the next is full.
-const ROWS_AN_ENTRY: usize = 12;
-/// The least and the most rows a transaction writes while there is a chunk.
+/// Names gathered before they are written (some 24,000 entries); bounds the memory (24 bytes each, twice, and the dedupe
+/// keys once more) and what the console has to scan of entries whose names are not yet written.
+const CHUNK_ROWS: usize = 98_304;
+/// Rows of a full chunk written for each row gathered meanwhile, so that it is done before the next is full.
+const PACE: usize = 3;
+/// The least that a transaction writes while there is a chunk.
 const ROWS_MIN: usize = 64;
-const ROWS_MAX: usize = 4096;
 
 #[derive(Default)]
 pub(super) struct Index {
@@ -37,7 +36,6 @@ pub(super) struct Index {
 struct Chunk {
     first: Seq,
     last: Seq,
-    entries: usize,
     seen: Vec<(Name, Millis)>,
     lookup: Vec<(i64, Seq)>,
     written: usize,
@@ -76,11 +74,10 @@ impl Index {
     /// Takes the names of an entry that is committed. `senders` and `dedupe` are names one after the other.
     pub fn gather(&mut self, seq: Seq, at: Millis, conversation: &[u8], senders: &[u8], dedupe: &[u8]) {
         let chunk = &mut self.gathered;
-        if chunk.entries == 0 {
+        if chunk.rows() == 0 {
             chunk.first = seq;
         }
         chunk.last = seq;
-        chunk.entries += 1;
         chunk.lookup.push((short(conversation), seq));
         chunk.lookup.extend(senders.as_chunks::<16>().0.iter().map(|name| (short(name), seq)));
         for name in dedupe.as_chunks::<16>().0 {
@@ -103,17 +100,17 @@ impl Index {
         Ok(at.is_some_and(|at| now < at.saturating_add(DEDUPE_MILLIS)))
     }
 
-    /// Writes the next rows of a full chunk; `appended` entries came with this transaction. Returns what
+    /// Writes the next rows of a full chunk; `gathered` rows come with this transaction. Returns what
     /// [`Index::wrote`] needs to hear once the transaction is committed.
-    pub fn write(&mut self, conn: &Connection, appended: usize) -> Result<usize> {
-        if self.writing.is_none() && self.gathered.entries >= CHUNK {
+    pub fn write(&mut self, conn: &Connection, gathered: usize) -> Result<usize> {
+        if self.writing.is_none() && self.gathered.rows() >= CHUNK_ROWS {
             let mut chunk = std::mem::take(&mut self.gathered);
             chunk.seen.sort_unstable();
             chunk.lookup.sort_unstable();
             self.writing = Some(chunk);
         }
         let Some(chunk) = &self.writing else { return Ok(0) };
-        let rows = (appended * ROWS_AN_ENTRY).clamp(ROWS_MIN, ROWS_MAX).min(chunk.rows() - chunk.written);
+        let rows = (gathered * PACE).max(ROWS_MIN).min(chunk.rows() - chunk.written);
         let (from, to) = (chunk.written, chunk.written + rows);
         let split = chunk.seen.len();
         if from < split {

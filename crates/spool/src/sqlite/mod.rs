@@ -318,11 +318,13 @@ impl Spool for SqliteSpool {
         Box::pin(async move {
             self.shared.told(now);
             let Some(place) = Place::of(&id) else { return Err(SpoolError::NotFound(id)) };
-            let plain = content::write_decision(&decided);
+            let ([a, b, c], fields) = (content::decision_lengths(&decided), content::decision_fields(&decided));
+            let [body, header, report] = fields.map(Option::unwrap_or_default);
+            let pieces = [&a[..], body, &b, header, &c, report];
             let sealed = self
                 .shared
                 .sealer
-                .seal(place.millis, place.salt, Column::Decision, &[&plain])
+                .seal(place.millis, place.salt, Column::Decision, &pieces)
                 .map_err(SpoolError::Disk)?;
             let decision = Decision { verdict: decided.verdict, quarantine: decided.quarantine, sealed };
             self.ask(|reply| Command::Decide { now, id, decision, reply }).await

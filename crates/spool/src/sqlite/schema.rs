@@ -66,7 +66,9 @@ CREATE TABLE progress (
 ";
 
 /// Pages of WAL after which the writer moves them into the database (32 MiB).
-const CHECKPOINT_PAGES: u32 = 8192;
+const CHECKPOINT_PAGES: u32 = 4096;
+/// A message is some three kilobytes of content, and a page is two system calls in the WAL.
+const PAGE_BYTES: u32 = 8192;
 /// The WAL file is cut back to this once it has been moved.
 const WAL_BYTES: u32 = 64 << 20;
 /// Page cache of the writer, and of each reader.
@@ -81,6 +83,7 @@ pub(super) const VERSION: usize = STEPS.len();
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     let conn = Connection::open(path)?;
     conn.busy_timeout(Duration::from_secs(5))?;
+    conn.pragma_update(None, "page_size", PAGE_BYTES)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;

@@ -119,14 +119,14 @@ impl Writer {
             tally: self.tally,
             last_seq: self.last_seq,
             names: HashMap::new(),
-            appended: 0,
+            gathered: 0,
             ending: Vec::new(),
             room,
         };
         let outcomes: Result<Vec<Outcome>> = batch.iter().map(|command| change.run(command)).collect();
-        let Change { tally, last_seq, appended, ending, .. } = change;
+        let Change { tally, last_seq, gathered, ending, .. } = change;
         let written = outcomes.and_then(|outcomes| {
-            let rows = self.index.write(&self.conn, appended)?;
+            let rows = self.index.write(&self.conn, gathered)?;
             if (tally, last_seq) != (self.tally, self.last_seq) {
                 tally.save(&self.conn, last_seq)?;
             }
