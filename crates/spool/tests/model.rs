@@ -1,6 +1,8 @@
 //! Random operations on the SQLite spool and on the memory spool must come to the same. Seeded: a failure prints its
 //! seed, and `GUARITA_SEED=… cargo test -p guarita-spool --test model` plays it again.
 
+#![allow(clippy::unwrap_used)] // helpers of tests stand outside of test functions
+
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
 use guarita_spool::{
     Appended, Config, Decided, Filter, Finish, MemorySpool, NewEntry, Spool, SpoolError, SqliteSpool, State,

@@ -1,6 +1,8 @@
 //! What only the SQLite spool promises: what is answered survives, content is sealed, a full disk is answered and
 //! outlived, one process a folder.
 
+#![allow(clippy::unwrap_used)] // helpers of tests stand outside of test functions
+
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
 use guarita_spool::{
     Appended, Config, Decided, Filter, Finish, KeyError, NewEntry, OpenError, Spool, SpoolError, SqliteSpool, State,

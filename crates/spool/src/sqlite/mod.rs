@@ -1,7 +1,7 @@
 //! The spool in one SQLite database (WAL, synchronous FULL), for one process at a time.
 //!
 //! Callers hash and seal; the writer thread writes (writer.rs, change.rs); claims are handed out from memory (queue.rs)
-//! and cost the writer nothing; whatever only looks has connections of its own (read.rs). docs of each file say more.
+//! and cost the writer nothing; whatever only looks has connections of its own (read.rs).
 
 mod change;
 mod command;

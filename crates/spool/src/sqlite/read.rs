@@ -80,18 +80,15 @@ pub(super) fn claimed(conn: &Connection, sealer: &Sealer, seqs: &[Seq]) -> Resul
     Ok(found)
 }
 
-fn sealed(conn: &Connection, seq: Seq) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+type Blob = Option<Vec<u8>>;
+
+/// The received blob and the decision's.
+fn sealed(conn: &Connection, seq: Seq) -> Result<(Blob, Blob)> {
     let blob = |sql| conn.prepare_cached(sql)?.query_row([int(seq)], |row| row.get(0)).optional();
     Ok((blob("SELECT sealed FROM received WHERE seq = ?1")?, blob("SELECT sealed FROM decisions WHERE seq = ?1")?))
 }
 
-fn open_claimed(
-    sealer: &Sealer,
-    place: Place,
-    record: Record,
-    received: Option<Vec<u8>>,
-    decision: Option<Vec<u8>>,
-) -> Option<Claimed> {
+fn open_claimed(sealer: &Sealer, place: Place, record: Record, received: Blob, decision: Blob) -> Option<Claimed> {
     let (millis, salt) = (record.received_ms, place.salt);
     let Received { conversation, body } = Received::read(sealer.open(millis, salt, Column::Received, received?).ok()?)?;
     let decided = match record.state {
