@@ -230,7 +230,10 @@ impl SqliteSpool {
                 Err(place) => {
                     tracing::error!(id = %place.id(), "stored content does not decrypt; the entry is a dead letter now");
                     let finish = Finish::DeadLettered { error: SpoolError::Damaged(place.id().0).to_string() };
-                    self.ask(|reply| Command::Finish { now, id: place.id(), finish, reply }).await?;
+                    let id = place.id();
+                    if let Err(error) = self.ask(|reply| Command::Finish { now, id, finish, reply }).await {
+                        tracing::warn!(%error, "it is tried again once its lease is over");
+                    }
                 }
             }
         }

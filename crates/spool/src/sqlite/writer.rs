@@ -110,8 +110,8 @@ impl Writer {
     /// All of `batch` in one transaction, or nothing of it.
     fn transaction(&mut self, batch: &[Command]) -> Result<Vec<Outcome>> {
         let appending = batch.iter().any(|command| matches!(command, Command::Append { .. } | Command::Probe { .. }));
-        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let room = if appending { self.room()? } else { 0 };
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut change = Change {
             conn: &self.conn,
             shared: &self.shared,
