@@ -68,6 +68,7 @@ impl fmt::Debug for BackendSettings {
 pub struct PolicySettings {
     pub file: PathBuf,
     pub rules: PathBuf,
+    pub lists: PathBuf,
     pub scan_deadline_seconds: u64,
     pub on_deadline: guarita_policy::OnDeadline,
     pub notice_language: guarita_rules::Language,

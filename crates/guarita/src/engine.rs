@@ -2,7 +2,7 @@
 
 use crate::{
     config::{ConfigError, Settings},
-    rules,
+    lists, rules,
 };
 use guarita_console::Check;
 use guarita_file_worker::{Setup, walk::Limits};
@@ -66,7 +66,8 @@ impl Engine {
         let language = settings.policy.notice_language;
         let own = Some(settings.policy.rules.as_path());
         let rules = Arc::new(rules::load(own, language)?);
-        let lists = if wanted.lists { rules::lists(own)? } else { None };
+        let loaded = if wanted.lists { lists::load(&settings.policy.lists)? } else { None };
+        let lists = loaded.map(|loaded| loaded.lists);
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let mut file_inspectors: Vec<Arc<dyn FileInspector>> = Vec::new();
         let mut clamav = None;

@@ -4,6 +4,7 @@
 use crate::{
     config::{ConfigError, Settings},
     engine::{Engine, Wanted},
+    lists,
     metrics::Metrics,
     rules,
 };
@@ -43,6 +44,7 @@ struct Inner {
     pipeline: Arc<Pipeline>,
     metrics: Metrics,
     storage: std::path::PathBuf,
+    list_files: std::sync::Mutex<Vec<lists::ListFile>>,
 }
 
 /// Why the gateway did not start; each says how to mend it.
@@ -142,10 +144,18 @@ impl Gateway {
             tasks.push(tokio::spawn(door.serve(listener, until(&stopped))));
         }
         tasks.push(tokio::spawn(guarita_pipeline::run(pipeline.clone(), until(&stopped))));
-        let inner = Arc::new(Inner { engine, spool, pipeline, metrics, storage: settings.storage.path.clone() });
+        let inner = Arc::new(Inner {
+            engine,
+            spool,
+            pipeline,
+            metrics,
+            storage: settings.storage.path.clone(),
+            list_files: std::sync::Mutex::default(),
+        });
         let router = guarita_console::router(inner.clone());
         tasks.push(tokio::spawn(guarita_console::serve(console_listener, router, until(&stopped))));
         tasks.push(tokio::spawn(watch_readiness(inner.clone(), until(&stopped))));
+        tasks.push(tokio::spawn(watch_lists(inner.clone(), settings.policy.lists.clone(), until(&stopped))));
         tracing::info!(%receive, media = ?media_address, %console, "the gateway is up");
         Ok(Gateway { receive, media: media_address, console, stop, tasks, inner })
     }
@@ -217,6 +227,7 @@ impl Health for Inner {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
                 self.metrics.note_spool(&counts, now);
             }
+            lists::note_metrics(&self.list_files.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
             if let Some(age) = self.engine.signature_age_seconds() {
                 self.metrics.note_signature_age(age);
             }
@@ -240,6 +251,44 @@ async fn watch_readiness(inner: Arc<Inner>, stopped: impl Future<Output = ()>) {
                 }
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    };
+    tokio::select! {
+        () = watching => {}
+        () = stopped => {}
+    }
+}
+
+/// Reads the lists anew when a file of their folder changes; a list that cannot be read leaves the old ones in force.
+async fn watch_lists(inner: Arc<Inner>, folder: std::path::PathBuf, stopped: impl Future<Output = ()>) {
+    if folder.as_os_str().is_empty() {
+        return;
+    }
+    let watching = async {
+        let mut before = None;
+        loop {
+            let (asked, known) = (folder.clone(), before.clone());
+            let read = tokio::task::spawn_blocking(move || {
+                let now = lists::stamp(&asked);
+                let loaded = (known.as_ref() != Some(&now)).then(|| lists::load(&asked));
+                (now, loaded)
+            });
+            if let Ok((now, Some(loaded))) = read.await {
+                match loaded {
+                    Ok(loaded) => {
+                        let entries = loaded.as_ref().map_or(0, |loaded| loaded.lists.entries());
+                        tracing::info!(files = now.len(), entries, "lists in force");
+                        let mut brains = inner.pipeline.brains();
+                        brains.lists = loaded.as_ref().map(|loaded| loaded.lists.clone());
+                        inner.pipeline.replace_brains(brains);
+                        *inner.list_files.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                            loaded.map(|loaded| loaded.files).unwrap_or_default();
+                    }
+                    Err(error) => tracing::error!(%error, "a list was not read; the lists before it stay in force"),
+                }
+                before = Some(now);
+            }
+            tokio::time::sleep(Duration::from_secs(10)).await;
         }
     };
     tokio::select! {

@@ -5,11 +5,12 @@ mod commands;
 mod config;
 mod engine;
 mod gateway;
+mod lists;
 mod metrics;
 mod rules;
 
 use clap::{Parser, Subcommand};
-use commands::{check_config, demo, doctor, replay, rules_test, run, scan, simulate};
+use commands::{backup, check_config, demo, doctor, lists_import, replay, rules_test, run, scan, simulate};
 use config::{LogFormat, LogSettings, Settings};
 use std::{
     path::{Path, PathBuf},
@@ -45,11 +46,22 @@ enum Command {
     /// Works on rules.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Works on allow and deny lists.
+    #[command(subcommand)]
+    Lists(ListsCommand),
+    /// Copies the storage folder while the gateway runs.
+    Backup(backup::BackupArgs),
     /// Tries each outside thing, and says how to mend what fails.
     Doctor,
     /// The locked file worker; started by the gateway, never by hand.
     #[command(hide = true)]
     FileWorker,
+}
+
+#[derive(Subcommand, Debug)]
+enum ListsCommand {
+    /// Takes a feed into the lists folder (`policy.lists`).
+    Import(lists_import::ImportArgs),
 }
 
 #[derive(Subcommand, Debug)]
@@ -123,6 +135,13 @@ async fn command(cli: Cli) -> u8 {
         Command::Rules(RulesCommand::Test) => {
             read().map_or_else(|code| code, |settings| rules_test::rules_test(&settings))
         }
+        Command::Lists(ListsCommand::Import(args)) => {
+            read().map_or_else(|code| code, |settings| lists_import::import(&args, &settings))
+        }
+        Command::Backup(args) => match read() {
+            Ok(settings) => backup::backup(&args, &settings).await,
+            Err(code) => code,
+        },
         Command::Doctor => match read() {
             Ok(settings) => doctor::doctor(settings, &file).await,
             Err(code) => code,

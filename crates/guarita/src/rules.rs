@@ -1,11 +1,10 @@
 //! The built-in rules (embedded), the operator's folder laid over them, and what is made of both.
 
 use crate::config::{ConfigError, Settings};
-use guarita_inspect::Lists;
 use guarita_policy::{Policy, PolicyError};
 use guarita_rules::{Language, RuleError, RuleFile, RuleSet};
 use include_dir::{Dir, include_dir};
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../rules");
 
@@ -37,12 +36,6 @@ pub fn files(folder: Option<&Path>) -> Result<Vec<RuleFile>, LoadError> {
 
 pub fn load(folder: Option<&Path>, language: Language) -> Result<RuleSet, LoadError> {
     Ok(RuleSet::compile(files(folder)?, language)?)
-}
-
-/// Allow and deny lists of the operator's folder (`lists/`); `None`: there are none.
-pub fn lists(folder: Option<&Path>) -> Result<Option<Arc<Lists>>, LoadError> {
-    let _ = folder;
-    Ok(None)
 }
 
 /// The operator's lines, then the default ones.

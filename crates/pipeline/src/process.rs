@@ -304,7 +304,8 @@ impl Pipeline {
         Ok(password_candidates(texts.iter().map(String::as_str)))
     }
 
-    fn brains(&self) -> Brains {
+    /// The rules and lists in force.
+    pub fn brains(&self) -> Brains {
         self.parts.brains.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 

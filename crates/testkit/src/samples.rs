@@ -40,7 +40,7 @@ pub fn pdf(line: &str) -> Vec<u8> {
     for offset in &offsets {
         let _ = write!(out, "{offset:010} 00000 n \n");
     }
-    let _ = write!(out, "trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n", offsets.len() + 1);
+    let _ = writeln!(out, "trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF", offsets.len() + 1);
     out
 }
 

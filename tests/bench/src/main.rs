@@ -54,7 +54,8 @@ async fn bench(guarita: PathBuf, quick: bool) {
             println!(
                 "  {:<56} {:>6.2} ms {:>6.2} ms",
                 format!("{rate}/s for {seconds} s ({} answered 200 of {})", result.ok, rate * seconds),
-                result.quantile(0.5), result.quantile(0.99),
+                result.quantile(0.5),
+                result.quantile(0.99),
             );
             sink.wait_for(number, Duration::from_secs(120)).await;
         }

@@ -7,7 +7,11 @@ use std::{
 };
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports").local_addr().expect("it is bound").port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("loopback has free ports")
+        .local_addr()
+        .expect("it is bound")
+        .port()
 }
 
 async fn wait_for(port: u16) {

@@ -129,7 +129,10 @@ fn nothing_is_left_open_and_no_machine_is_named() {
 fn unsafe_code_stands_in_sandbox_alone() {
     let allowed: Vec<String> = all_sources()
         .into_iter()
-        .filter(|file| read(file).contains(concat!("allow(unsafe", "_code)")) || read(file).contains(concat!("expect(unsafe", "_code")))
+        .filter(|file| {
+            read(file).contains(concat!("allow(unsafe", "_code)"))
+                || read(file).contains(concat!("expect(unsafe", "_code"))
+        })
         .map(|file| shown(&file))
         .filter(|file| !file.starts_with("crates/sandbox/"))
         .collect();

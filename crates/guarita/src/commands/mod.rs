@@ -1,8 +1,10 @@
 //! One file a command. A command reads its arguments, uses the crates, prints, and gives the exit code.
 
+pub mod backup;
 pub mod check_config;
 pub mod demo;
 pub mod doctor;
+pub mod lists_import;
 pub mod replay;
 pub mod rules_test;
 pub mod run;
