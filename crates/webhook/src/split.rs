@@ -166,12 +166,12 @@ impl<'d, 'a> Cutter<'d, 'a> {
     /// The body with only these updates, in ASCII.
     fn cut(&self, kept: &[&Update]) -> String {
         let mut out = String::new();
-        self.emit(self.document.root(), kept, 0, &senders(kept), &mut out);
+        self.emit(self.document.root(), kept, 0, &mut out);
         out
     }
 
     /// Writes a node that is on the way to `kept`; all of their paths are the same down to `depth`.
-    fn emit(&self, node: NodeId, kept: &[&Update], depth: usize, names: &[String], out: &mut String) {
+    fn emit(&self, node: NodeId, kept: &[&Update], depth: usize, out: &mut String) {
         if kept.iter().any(|update| update.path.len() <= depth) {
             return ascii_into(out, self.document.raw(node));
         }
@@ -185,7 +185,7 @@ impl<'d, 'a> Cutter<'d, 'a> {
             let mut rest = kept;
             while let Some(first) = rest.first() {
                 let group = below(first.path[depth]);
-                self.emit(first.path[depth], group, depth + 1, names, out);
+                self.emit(first.path[depth], group, depth + 1, out);
                 rest = &rest[group.len()..];
                 out.push_str(if rest.is_empty() { "" } else { "," });
             }
@@ -205,25 +205,29 @@ impl<'d, 'a> Cutter<'d, 'a> {
             ascii_into(out, self.document.raw_key(child));
             out.push(':');
             if on_path {
-                self.emit(child, group, depth + 1, names, out);
+                self.emit(child, group, depth + 1, out);
             } else {
-                self.emit_beside(child, names, out);
+                self.emit_beside(child, kept, out);
             }
         }
         out.push('}');
     }
 
-    /// What is on no way goes with every unit; of contacts only those that the unit names, or all if it names none.
-    fn emit_beside(&self, node: NodeId, names: &[String], out: &mut String) {
+    /// What is on no way goes with every unit; of contacts only those that the updates name, or all if one names none.
+    fn emit_beside(&self, node: NodeId, kept: &[&Update], out: &mut String) {
         let Some(contacts) = self.reading.contacts.get(&node) else {
             return ascii_into(out, self.document.raw(node));
         };
-        let mut named: Vec<usize> = names.iter().filter_map(|name| contacts.named(name)).collect();
+        let mut named = vec![];
+        for update in kept {
+            let known = named.len();
+            named.extend(update.senders.iter().filter_map(|name| contacts.named(name)));
+            if named.len() == known {
+                return ascii_into(out, self.document.raw(node));
+            }
+        }
         named.sort_unstable();
         named.dedup();
-        if named.is_empty() {
-            return ascii_into(out, self.document.raw(node));
-        }
         for (i, contact) in named.into_iter().enumerate() {
             out.push(if i == 0 { '[' } else { ',' });
             ascii_into(out, self.document.raw(contacts.all[contact].node));

@@ -64,13 +64,14 @@ fn survive(body: &[u8]) {
         if let [first, _, ..] = units.as_slice() {
             let rest = without(body, &first.dedupe);
             let left = rest.map_or(0, |rest| split(&rest, by).unwrap().len());
-            assert!(left < units.len());
+            assert!(left < units.len(), "{left} of {} left: {}", units.len(), String::from_utf8_lossy(body));
         }
     }
     for form in FORMS {
         let orders = orders(body, form);
         let out = rewrite(body, &orders);
-        assert!(parse(&out).is_ok(), "what comes out can be read again");
+        let readable = parse(&out).map(drop);
+        assert_eq!(readable, Ok(()), "{form:?}\n{}\n{}", String::from_utf8_lossy(body), String::from_utf8_lossy(&out));
         if out != body {
             assert!(out.iter().all(|byte| *byte < 0x7f));
         }

@@ -92,6 +92,13 @@ fn odd_messages_are_withheld_whole() {
         Keep,
         &format!(r#"{{"id":"wamid.123456","mime_type":"a/b","url":"","type":"text",{text}}}"#),
     );
+    // An edit whose message is none.
+    check(
+        r#"{"type":"edit","edit":{"message":[{"image":{"id":"12345678"}}]}}"#,
+        "/edit/message/0/image",
+        Text,
+        &format!(r#"{{"type":"text",{text}}}"#),
+    );
     // A file without an id.
     check(
         r#"{"type":"image","image":{"url":"https://x.example/1"}}"#,

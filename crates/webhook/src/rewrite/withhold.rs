@@ -135,7 +135,9 @@ impl Work<'_, '_, '_> {
         while let Some(parent) = self.document.parent(here) {
             let nested = self.rules.nested.is_some_and(|(outer, inner)| {
                 let above = self.document.parent(parent);
-                self.document.key_is(parent, inner) && above.is_some_and(|above| self.document.key_is(above, outer))
+                self.document.is_object(parent)
+                    && self.document.key_is(parent, inner)
+                    && above.is_some_and(|above| self.document.key_is(above, outer))
             });
             if parent == self.message || nested && parent != target {
                 return (parent, here);
