@@ -216,11 +216,8 @@ fn read_url(tag: &str, key: &str, url: &str, page: &mut Page, data_file: &mut Op
         ) {
             report.link(url);
         }
-        if matches!(tag, "image" | "feimage" | "script") {
+        if matches!(tag, "image" | "feimage" | "script" | "use") {
             page.external.get_or_insert_with(|| cut(url, 120).to_owned());
-        }
-        if tag == "use" {
-            page.fetched.get_or_insert_with(|| cut(url, 120).to_owned());
         }
     } else if lower.starts_with("file:") || lower.starts_with("\\\\") {
         page.fetched.get_or_insert_with(|| cut(url, 120).to_owned());

@@ -3,6 +3,7 @@
 //! Each file here looks at one family and states facts through [`report::Report`]; what a fact means stands in
 //! `rules/files/*.toml`. What being of a kind means by itself is said by `true_type`, not here. [`INSPECTORS`] is all there is: a new format is a file here, a line there, and a rule.
 
+mod activemime;
 mod apk;
 mod axml;
 mod bytes;
@@ -108,6 +109,16 @@ pub const INSPECTORS: &[Inspector] = &[
         name: "table",
         wants: |thing| matches!(thing.kind, Kind::Csv | Kind::Text) && !in_program(thing),
         look: |thing, ctx| table::inspect(&thing.extension(), thing.bytes, ctx),
+    },
+    Inspector {
+        name: "sylk",
+        wants: |thing| thing.kind == Kind::Sylk,
+        look: |thing, ctx| table::inspect_sylk(thing.bytes, ctx),
+    },
+    Inspector {
+        name: "activemime",
+        wants: |thing| activemime::is_one(thing.bytes),
+        look: |thing, ctx| activemime::inspect(thing.bytes, ctx),
     },
     Inspector {
         name: "text",

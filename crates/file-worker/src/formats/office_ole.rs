@@ -30,8 +30,14 @@ const DDE_PROGRAMS: &[&str] = &[
 ];
 
 pub fn inspect(data: &[u8], report: &mut dyn Report) {
+    let raw_workbook = matches!(data, [0x09, 0x00 | 0x02 | 0x04 | 0x08, ..]);
+    if raw_workbook {
+        // Excel up to 4 wrote its records without a container.
+        return read_workbook(data, report);
+    }
     let Some(ole) = Ole::parse(data) else {
-        return report.gap(GapReason::Corrupt, FileClass::Document, "the compound file's folder cannot be read");
+        // Its own program cannot open it either; the bytes were searched as they are.
+        return report.fact("files/document-broken", "the compound file's folder cannot be read");
     };
     if ole.has("EncryptedPackage") {
         return say_encrypted("Office document", report);
@@ -39,7 +45,9 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
     if let Some(project) = vba::project_in(&ole) {
         say_project(&project, report);
     }
-    read_objects(&ole, report);
+    if read_objects(&ole, report) {
+        report.fact("files/office-embedded-object", "");
+    }
     for name in ["Workbook", "Book"] {
         if let Some(stream) = ole.stream(name)
             && report.spend(stream.len())
@@ -141,7 +149,8 @@ fn lossy_instruction(text: &[u8]) -> Option<&'static str> {
     (text.len() > 4 && text[..3].eq_ignore_ascii_case(b"dde") && text[3] == b' ').then_some("DDE")
 }
 
-fn read_objects(ole: &Ole<'_>, report: &mut dyn Report) {
+/// Looks at what is embedded; tells whether there is a store of objects.
+fn read_objects(ole: &Ole<'_>, report: &mut dyn Report) -> bool {
     let mut count = 0;
     let mut objects = false;
     for entry in &ole.entries {
@@ -180,9 +189,7 @@ fn read_objects(ole: &Ole<'_>, report: &mut dyn Report) {
     if ole.root_clsid == EQUATION_CLSID {
         report.fact("files/office-equation", "");
     }
-    if objects {
-        report.fact("files/office-embedded-object", "");
-    }
+    objects
 }
 
 /// A packaged file: its names, then its bytes.

@@ -30,18 +30,22 @@ pub fn in_luma(width: usize, height: usize, luma: &[u8], report: &mut dyn Report
     }
     let (width, height, luma) = shrink(width, height, luma);
     let mut codes = Vec::new();
-    let inverted: Vec<u8> = luma.iter().map(|v| 255 - v).collect();
-    for pixels in [&luma, &inverted] {
-        if codes.is_empty() && has_finders(width, height, pixels) {
-            decode(width, height, pixels, &mut codes);
-            let side = width.max(height);
-            if codes.is_empty() && side <= SIDE_MAX / 2 {
-                let (w, h, larger) = enlarge(width, height, pixels, if side <= SIDE_SMALL { 4 } else { 2 });
-                decode(w, h, &larger, &mut codes);
-            }
+    for inverted in [false, true] {
+        if !codes.is_empty() || report.stop() || !has_finders(width, height, &luma, inverted) {
+            continue;
         }
-        if report.stop() {
-            break;
+        let turned: Vec<u8>;
+        let pixels = if inverted {
+            turned = luma.iter().map(|v| 255 - v).collect();
+            &turned
+        } else {
+            &luma
+        };
+        decode(width, height, pixels, &mut codes);
+        let side = width.max(height);
+        if codes.is_empty() && side <= SIDE_MAX / 2 {
+            let (w, h, larger) = enlarge(width, height, pixels, if side <= SIDE_SMALL { 4 } else { 2 });
+            decode(w, h, &larger, &mut codes);
         }
     }
     for code in codes {
@@ -100,94 +104,119 @@ fn pix_receiver(code: &str) -> Option<String> {
     }
 }
 
-/// Looks for at least three places whose runs of dark and light are 1:1:3:1:1 across and down.
-fn has_finders(width: usize, height: usize, luma: &[u8]) -> bool {
+/// Looks for at least three places, apart and alike in size, whose runs of dark and light are 1:1:3:1:1 across and down.
+fn has_finders(width: usize, height: usize, luma: &[u8], inverted: bool) -> bool {
     let step = (height / 400).max(1);
-    let mut hits = 0;
-    let mut y = 0;
-    while y < height {
+    let mut seen: Vec<Finder> = Vec::new();
+    let mut found = Vec::new();
+    for y in (0..height).step_by(step) {
         let Some(row) = luma.get(y * width..(y + 1) * width) else { break };
-        let mut found = Vec::new();
-        ratio_runs(row, &mut found);
-        for (x, module) in found.into_iter().take(64) {
-            let column = |dy: isize| {
-                let at = y as isize + dy;
-                (at >= 0 && (at as usize) < height).then(|| luma[at as usize * width + x])
-            };
-            if crosses(column, row[x], module) {
-                hits += 1;
-                if hits >= 3 {
-                    return true;
-                }
+        found.clear();
+        ratio_runs(row, inverted, &mut found);
+        for across in found.iter().take(CANDIDATES_PER_ROW_MAX) {
+            let near = seen
+                .iter()
+                .any(|known| known.x.abs_diff(across.x) < 4 * across.module && known.y.abs_diff(y) < 5 * across.module);
+            if near || !holds_down(width, height, luma, inverted, across, y) {
+                continue;
+            }
+            seen.push(Finder { y, ..*across });
+            let alike = |other: &&Finder| other.module * 2 >= across.module && across.module * 2 >= other.module;
+            if seen.iter().filter(alike).count() >= 3 {
+                return true;
+            }
+            if seen.len() > FINDERS_MAX {
+                return false;
             }
         }
-        y += step;
     }
     false
 }
 
-/// Middles of runs 1:1:3:1:1 in a row, with the module's width. Light and dark are told apart by the row's own range,
-/// block by block, as light falls unevenly on photographs.
-fn ratio_runs(row: &[u8], found: &mut Vec<(usize, usize)>) {
+const CANDIDATES_PER_ROW_MAX: usize = 64;
+/// More places than this are a texture, not codes.
+const FINDERS_MAX: usize = 400;
+
+/// A place that may be a finder pattern: its middle, the width of a module, and the grey between its dark and light.
+#[derive(Clone, Copy)]
+struct Finder {
+    x: usize,
+    y: usize,
+    module: usize,
+    threshold: u8,
+}
+
+/// Runs 1:1:3:1:1 in a row. Light and dark are told apart block by block, as light falls unevenly on photographs.
+fn ratio_runs(row: &[u8], inverted: bool, found: &mut Vec<Finder>) {
     let mut runs = [0usize; 5];
-    let (mut dark, mut at) = (false, 0usize);
+    let mut dark = false;
     let block = 128.max(row.len() / 8);
     let mut threshold = 128u8;
-    while at < row.len() {
+    for (at, value) in row.iter().enumerate() {
         if at % block == 0 {
             let part = &row[at..(at + block).min(row.len())];
             let low = part.iter().copied().min().unwrap_or(0);
             let high = part.iter().copied().max().unwrap_or(255);
-            threshold = if high - low < 40 { threshold } else { (u16::from(low) / 2 + u16::from(high) / 2) as u8 };
+            threshold = if high - low < 40 { threshold } else { low + (high - low) / 2 };
         }
-        let now = row[at] < threshold;
+        let now = (*value < threshold) != inverted;
         if now != dark {
             if dark {
-                judge_runs(&runs, at, found);
+                judge_runs(&runs, at, threshold, found);
             }
             runs.rotate_left(1);
             runs[4] = 0;
             dark = now;
         }
         runs[4] += 1;
-        at += 1;
     }
     if dark {
-        judge_runs(&runs, at, found);
+        judge_runs(&runs, row.len(), threshold, found);
     }
 }
 
-fn judge_runs(runs: &[usize; 5], end: usize, found: &mut Vec<(usize, usize)>) {
+fn judge_runs(runs: &[usize; 5], end: usize, threshold: u8, found: &mut Vec<Finder>) {
+    if let Some(module) = module_of(runs) {
+        let x = end - runs[4] - runs[3] - runs[2] / 2 - 1;
+        found.push(Finder { x, y: 0, module, threshold });
+    }
+}
+
+/// Pixels of a module, where five runs stand to each other as 1:1:3:1:1.
+fn module_of(runs: &[usize; 5]) -> Option<usize> {
     let total: usize = runs.iter().sum();
     if total < 7 || runs.contains(&0) {
-        return;
+        return None;
     }
-    let fits = |run: usize, modules: usize| {
-        let (seen, ideal) = (run * 14, modules * total * 2);
-        seen.abs_diff(ideal) <= total + 7 * modules.max(2)
-    };
-    if fits(runs[0], 1) && fits(runs[1], 1) && fits(runs[2], 3) && fits(runs[3], 1) && fits(runs[4], 1) {
-        let middle = end - runs[4] - runs[3] - runs[2] / 2 - 1;
-        found.push((middle, total.div_ceil(7)));
-    }
+    // In fourteenths of the whole: a module is two of them, and may be off by half, plus a pixel's rounding.
+    let fits = |run: usize, modules: usize| (run * 14).abs_diff(modules * total * 2) <= total * modules.min(2) + 10;
+    let all = fits(runs[0], 1) && fits(runs[1], 1) && fits(runs[2], 3) && fits(runs[3], 1) && fits(runs[4], 1);
+    all.then_some(total.div_ceil(7))
 }
 
-/// Whether the column through a candidate changes from dark to light and back on both sides within a few modules.
-fn crosses(column: impl Fn(isize) -> Option<u8>, middle: u8, module: usize) -> bool {
-    let reach = (module * 6) as isize;
-    let changes = |sign: isize| {
-        let (mut dark, mut count) = (true, 0);
-        for dy in 1..=reach {
-            let Some(value) = column(sign * dy) else { break };
-            let now = value.abs_diff(middle) < 48;
-            if now != dark {
-                count += 1;
-                dark = now;
+/// Whether the column through a candidate shows the same runs.
+fn holds_down(width: usize, height: usize, luma: &[u8], inverted: bool, at: &Finder, y: usize) -> bool {
+    let dark = |y: usize| luma.get(y * width + at.x).is_some_and(|value| (*value < at.threshold) != inverted);
+    // From the middle outwards: the half core, the light ring, the dark ring.
+    let side = |up: bool| -> Option<[usize; 3]> {
+        let mut runs = [0usize; 3];
+        let (mut ring, mut distance) = (0, 1);
+        while distance <= at.module * 8 {
+            let next = if up { y.checked_sub(distance) } else { Some(y + distance).filter(|y| *y < height) };
+            let Some(next) = next else { break };
+            if dark(next) != (ring % 2 == 0) {
+                ring += 1;
+                if ring == 3 {
+                    break;
+                }
             }
+            runs[ring] += 1;
+            distance += 1;
         }
-        count
+        (runs[2] > 0).then_some(runs)
     };
-    changes(1) >= 2 && changes(-1) >= 2
+    let (Some(up), Some(down)) = (side(true), side(false)) else { return false };
+    dark(y) && module_of(&[up[2], up[1], up[0] + 1 + down[0], down[1], down[2]]).is_some()
 }
 
 fn decode(width: usize, height: usize, luma: &[u8], codes: &mut Vec<String>) {

@@ -52,7 +52,6 @@ mod tests {
         check("<use href='data:image/svg+xml;base64,PHN2Zz4='/>", &["files/html-data-url"]);
         check("<image href='file:///etc/passwd'/>", &["files/svg-external"]);
         check("<image href='text:/etc/passwd'/>", &["files/svg-external"]);
-        check("<use href='https://example.com/x.svg#a'/>", &["files/svg-external"]);
         check("<use href='#a'/><image href='https://example.com/a.png'/>", &[]);
         check("<title><![CDATA[</title><script>x</script>]]></title>", &["files/svg-script"]);
     }
