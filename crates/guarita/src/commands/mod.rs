@@ -1,4 +1,5 @@
 //! One file a command. A command reads its arguments, uses the crates, prints, and gives the exit code.
+#![allow(clippy::print_stdout, reason = "standard output is where a command answers")]
 
 pub mod backup;
 pub mod check_config;
