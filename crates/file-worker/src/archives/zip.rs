@@ -26,8 +26,8 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
             return;
         }
         let entry = &zip.entries()[index];
-        crate::names::state(ctx, &entry.name);
         if entry.is_folder() {
+            crate::names::state(ctx, &entry.name);
             continue;
         }
         if thing.kind == Kind::Apk && !is_worth_looking_in_app(&entry.name) {
@@ -98,6 +98,8 @@ impl<'a> Zip<'a> {
         let entry = &self.entries()[index];
         let Some(packed) = self.packed_bytes(index) else {
             let class = class_by_name(&entry.name);
+            crate::names::state(ctx, &entry.name);
+            crate::names::state_unseen(ctx, &entry.name);
             ctx.within(&entry.name, |ctx| ctx.gap_of(GapReason::Corrupt, "its bytes are missing", class));
             return None;
         };
@@ -111,6 +113,8 @@ impl<'a> Zip<'a> {
                 self.decoder(ctx, entry, method, Box::new(Cursor::new(plain)))
             }
             None => {
+                crate::names::state(ctx, &entry.name);
+                crate::names::state_unseen(ctx, &entry.name);
                 ctx.fact("files/archive-encrypted", &entry.name);
                 ctx.gap_of(GapReason::Encrypted, "no password in the message opens it", FileClass::Archive);
                 None
@@ -129,6 +133,8 @@ impl<'a> Zip<'a> {
             Ok(reader) => Some(reader),
             Err(detail) => {
                 let class = class_by_name(&entry.name);
+                crate::names::state(ctx, &entry.name);
+                crate::names::state_unseen(ctx, &entry.name);
                 ctx.within(&entry.name, |ctx| ctx.gap_of(GapReason::Unsupported, &detail, class));
                 None
             }

@@ -106,6 +106,10 @@ impl Ledger {
         }
     }
 
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Whether the whole walk must end. Looks at the clock: call it once per block, not per byte.
     pub fn stop(&mut self) -> Option<Stop> {
         if self.stopped.is_none() && Instant::now() >= self.deadline {

@@ -238,6 +238,11 @@ impl<'a> Context<'a> {
         &self.job.passwords[..self.job.passwords.len().min(max)]
     }
 
+    /// When the file's time is up, for decoders that can only be stopped from within.
+    pub fn deadline(&self) -> std::time::Instant {
+        self.ledger.deadline()
+    }
+
     pub fn kit(&self) -> &'a Kit {
         self.kit
     }
@@ -295,12 +300,25 @@ impl<'a> Context<'a> {
         let thing = Thing { bytes, name, declared_type, kind, parent, depth };
         for inspector in self.inspectors.iter().flat_map(|list| list.iter()) {
             if (inspector.wants)(&thing) && !self.stop() {
-                (inspector.look)(&thing, self);
+                self.run(inspector, &thing);
             }
         }
         self.kinds.pop();
         self.way.pop();
         kind
+    }
+
+    /// Runs one inspector. One that panics is a gap; what it and the others saw stands.
+    fn run(&mut self, inspector: &Inspector, thing: &Thing<'_>) {
+        let (steps, kinds, open, held) = (self.way.len(), self.kinds.len(), self.open.len(), self.ledger.held);
+        let look = std::panic::AssertUnwindSafe(|| (inspector.look)(thing, self));
+        if std::panic::catch_unwind(look).is_err() {
+            self.way.truncate(steps);
+            self.kinds.truncate(kinds);
+            self.open.truncate(open);
+            self.ledger.held = held;
+            self.gap(GapReason::Crashed, &format!("the {} inspector failed", inspector.name));
+        }
     }
 
     pub(crate) fn finish(self, kind: Kind) -> Gathered {
