@@ -27,6 +27,8 @@ pub use model::{CHANNELS, LinkModel, Node, Tree};
 pub enum HostKind {
     /// Anyone gets a subdomain and puts pages there: `vercel.app`, `weebly.com`.
     FreeHosting,
+    /// Blogs, project pages and small shops: anyone writes there too, mostly for good reasons.
+    PersonalPages,
     /// Names that follow a home connection's address: `duckdns.org`.
     DynamicDns,
     /// Anyone's files under the provider's name: `r2.dev`, `dweb.link`.
@@ -51,6 +53,7 @@ impl HostKind {
     /// Kind and name of its list, `lists/<name>.txt`.
     pub const ALL: &'static [(HostKind, &'static str)] = &[
         (HostKind::FreeHosting, "free-hosting"),
+        (HostKind::PersonalPages, "personal-pages"),
         (HostKind::DynamicDns, "dynamic-dns"),
         (HostKind::Storage, "storage"),
         (HostKind::Tunnel, "tunnels"),
@@ -120,6 +123,8 @@ pub struct LinkRules {
     pub brand_patterns: Vec<(String, BrandWord)>,
     /// Every brand word with one letter left out, for misspellings: what is left, and the whole words.
     pub near_words: HashMap<String, Vec<u16>>,
+    /// Brand words by their consonants, doubled ones once: `trzr` for `trezor` and for `trazorr`.
+    pub consonants: HashMap<String, u16>,
     pub words: HashMap<String, HashSet<String>>,
     hosts: HashMap<String, HostKinds>,
     /// Finds lure words anywhere in a host.
@@ -326,6 +331,10 @@ impl LinkRules {
                 self.near_words.entry(shorter).or_default().push(number as u16);
             }
             self.near_words.entry(word.clone()).or_default().push(number as u16);
+            let bones = consonants_of(word);
+            if bones.len() >= CONSONANTS_MIN {
+                self.consonants.entry(bones).or_insert(brand.brand);
+            }
         }
         let build = |words: Vec<&String>| {
             // Longest first, so that `bancodobrasil` is not seen as `brasil`. Words are bounded; building cannot fail.
@@ -341,8 +350,22 @@ impl LinkRules {
     }
 }
 
+/// Fewer consonants than this fit too many words.
+pub const CONSONANTS_MIN: usize = 4;
+
+/// The consonants of a word, doubled ones once.
+pub fn consonants_of(word: &str) -> String {
+    let mut bones = String::with_capacity(word.len());
+    for c in word.chars().filter(|c| c.is_ascii_alphabetic() && !matches!(c, 'a' | 'e' | 'i' | 'o' | 'u' | 'y')) {
+        if !bones.ends_with(c) {
+            bones.push(c);
+        }
+    }
+    bones
+}
+
 /// Every string that is `word` with one letter left out. Words are ASCII (checked when read).
-pub fn without_one(word: &str) -> impl Iterator<Item = String> + '_ {
+fn without_one(word: &str) -> impl Iterator<Item = String> + '_ {
     (0..word.len()).filter(move |at| word.is_char_boundary(*at) && word.is_char_boundary(at + 1)).map(move |at| {
         let mut shorter = String::with_capacity(word.len());
         shorter.push_str(&word[..at]);

@@ -2,7 +2,7 @@
 //! another suffix, or the brand's whole domain put in front of somebody else's.
 
 use super::parse::Link;
-use guarita_rules::links::{Brand, BrandWord, HostKind, LinkRules, NEAR_WORD_CHARS_MIN, without_one};
+use guarita_rules::links::{Brand, BrandWord, HostKind, LinkRules, NEAR_WORD_CHARS_MIN};
 
 /// How a name is borrowed, the plainest deceit first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +39,8 @@ pub(super) struct BrandSigns<'r> {
     /// The path names a brand (its official domain, if `domain_in_path`).
     pub in_path: Option<&'r Brand>,
     pub domain_in_path: bool,
+    /// A part of the host has the consonants of a brand's word, and is not that word.
+    pub like_a_brand: bool,
 }
 
 /// Suffixes where a brand is not at home just because the country's letters fit.
@@ -54,6 +56,7 @@ pub(super) fn brand_signs<'r>(link: &Link, rules: &'r LinkRules, lure_in_path: b
     }
     if link.ip.is_none() && !rules.kinds_of_exactly(link.registrable()).has(HostKind::WellKnown) {
         signs.borrowed = borrowed_in_host(link, rules, lure_in_path);
+        signs.like_a_brand = signs.borrowed.is_none() && like_a_brand(link, rules);
     }
     path_signs(link, rules, &mut signs);
     signs
@@ -62,6 +65,12 @@ pub(super) fn brand_signs<'r>(link: &Link, rules: &'r LinkRules, lure_in_path: b
 fn official<'r>(link: &Link, rules: &'r LinkRules) -> Option<&'r Brand> {
     if let Some(brand) = rules.official_brand(&link.host) {
         return Some(brand);
+    }
+    // A company's own project pages: `microsoft.github.io`.
+    if matches!(link.suffix(), "github.io" | "gitlab.io" | "readthedocs.io")
+        && let Some(word) = rules.brand_words.get(link.label()).filter(|word| !word.weak)
+    {
+        return rules.brands.get(usize::from(word.brand));
     }
     let brand = rules.official_labels.get(link.label())?;
     let suffix = link.suffix();
@@ -260,12 +269,17 @@ fn misspelt(name: &str, rules: &LinkRules) -> Option<(BrandWord, bool)> {
         if word.len() < NEAR_WORD_CHARS_MIN - 1 || word.len() > 40 || !word.is_ascii() {
             continue;
         }
-        let near = rules.near_words.get(word).cloned().unwrap_or_default();
-        let shorter = without_one(word).filter_map(|less| rules.near_words.get(&less)).flatten().copied();
-        for number in near.into_iter().chain(shorter) {
-            let (known, brand) = &rules.brand_patterns[usize::from(number)];
-            if known != word && one_slip(known.as_bytes(), word.as_bytes()) {
-                return Some((*brand, start >= label_at));
+        // The word itself, then the word with each letter left out, in one buffer.
+        let mut shorter = String::with_capacity(word.len());
+        for left_out in (0..=word.len()).rev() {
+            shorter.clear();
+            shorter.push_str(&word[..left_out]);
+            shorter.push_str(word.get(left_out + 1..).unwrap_or_default());
+            for number in rules.near_words.get(&shorter).into_iter().flatten() {
+                let (known, brand) = &rules.brand_patterns[usize::from(*number)];
+                if known != word && one_slip(known.as_bytes(), word.as_bytes()) {
+                    return Some((*brand, start >= label_at));
+                }
             }
         }
     }
@@ -288,6 +302,14 @@ fn one_slip(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+fn like_a_brand(link: &Link, rules: &LinkRules) -> bool {
+    let name = &link.host[..link.host.len() - link.suffix().len()];
+    name.split(['.', '-']).take(16).filter(|token| (5..=24).contains(&token.len())).any(|token| {
+        let bones = guarita_rules::links::consonants_of(token);
+        bones.len() >= guarita_rules::links::CONSONANTS_MIN && rules.consonants.contains_key(&bones)
+    })
+}
+
 fn path_signs<'r>(link: &Link, rules: &'r LinkRules, signs: &mut BrandSigns<'r>) {
     const PATH_BYTES_MAX: usize = 512;
     let Some(search) = &rules.brand_search else { return };
@@ -305,7 +327,9 @@ fn path_signs<'r>(link: &Link, rules: &'r LinkRules, signs: &mut BrandSigns<'r>)
     }
     for hit in search.find_iter(&path) {
         let (word, brand) = &rules.brand_patterns[hit.pattern().as_usize()];
-        if !brand.weak && word.len() > 3 && stands_alone(&path, hit.start(), hit.end()) {
+        let apart =
+            stands_alone(&path, hit.start(), hit.end()) || word.len() > 5 && at_an_edge(&path, hit.start(), hit.end());
+        if !brand.weak && word.len() > 3 && apart {
             signs.in_path = rules.brands.get(usize::from(brand.brand));
             return;
         }

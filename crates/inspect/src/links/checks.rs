@@ -72,7 +72,23 @@ fn from_publisher(link: &Link, kinds: HostKinds, rules: &LinkRules, name: &str) 
     }
     let letters: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
     let label: String = link.label().chars().filter(char::is_ascii_alphanumeric).collect();
-    label.len() >= 3 && shares_run(&letters, &label, 4.min(label.len())) || has_version(link.path())
+    let folders = link.path().rsplit_once('/').map_or("", |(folders, _)| folders).to_ascii_lowercase();
+    let in_its_folder = folders.split('/').take(8).any(|folder| folder.len() > 3 && letters.starts_with(folder));
+    label.len() >= 3 && shares_run(&letters, &label, 4.min(label.len()))
+        || in_its_folder
+        || has_version(link.path())
+        || names_a_machine(&lower)
+}
+
+/// `tool-x64.exe`, `tool_win32`, `tool452`: a build for a machine, or a version written together.
+fn names_a_machine(name: &str) -> bool {
+    const MACHINES: &[&str] =
+        &["x64", "x86", "win32", "win64", "32bit", "64bit", "amd64", "arm64", "x32", "-64", "-32", "_64", "_32"];
+    let bytes = name.as_bytes();
+    MACHINES.iter().any(|machine| name.contains(machine))
+        || bytes.windows(4).any(|w| {
+            w[0].is_ascii_alphabetic() && w[1].is_ascii_digit() && w[2].is_ascii_digit() && !w[3].is_ascii_alphabetic()
+        })
 }
 
 /// Whether a run of `length` letters of `label` stands in `name`.

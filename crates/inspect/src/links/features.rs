@@ -95,6 +95,10 @@ pub const FEATURES: &[&str] = &[
     "sub_random",
     "label_repeat",
     "path_random",
+    "personal_pages",
+    "brand_consonants",
+    "shared",
+    "shared_lure",
 ];
 
 /// Parts of a link whose n-grams are summed apart.
@@ -106,13 +110,16 @@ const HOST_BYTES_MAX: usize = 100;
 
 /// Calls `see(channel, hash)` for every n-gram and word of the link.
 pub(super) fn grams(link: &Link, kinds: HostKinds, rules: &LinkRules, mut see: impl FnMut(usize, u32)) {
-    let shared = link.suffix_private || shared_host(kinds);
+    let shared = shared_host(kinds);
     let label = if link.ip.is_some() { "" } else { link.label() };
-    // Names under a free host are chosen by other people than domains that someone paid for.
-    let salt = if shared { 0x51ed } else { 0x11 };
     let mut buffer = Buffer::default();
     buffer.fill(label, HOST_BYTES_MAX);
-    ngrams(&buffer, 2, 5, salt, |hash| see(0, hash));
+    ngrams(&buffer, 2, 5, 0x11, |hash| see(0, hash));
+    // Names under a free host are chosen by other people than domains that someone paid for.
+    let salt = if shared { 0x51ed } else { 0x12 };
+    if shared {
+        ngrams(&buffer, 4, 5, salt, |hash| see(0, hash));
+    }
     buffer.shape();
     ngrams(&buffer, 3, 6, salt ^ 0x777, |hash| see(0, hash));
     words(label, salt ^ 0xabc, |hash| see(4, hash));
@@ -123,9 +130,14 @@ pub(super) fn grams(link: &Link, kinds: HostKinds, rules: &LinkRules, mut see: i
         words(sub, 0x23, |hash| see(1, hash));
     }
     let suffix = if link.ip.is_some() { "(ip)" } else { link.suffix() };
-    see(2, hash_of(suffix.as_bytes(), 0x31));
-    see(2, hash_of(link.top().as_bytes(), 0x32));
-    if shared || kinds.is_any() {
+    // Providers come and go; what one learns of one free host holds for the next.
+    if shared {
+        see(2, hash_of(b"(anyone)", 0x31));
+    } else {
+        see(2, hash_of(suffix.as_bytes(), 0x31));
+        see(2, hash_of(link.top().as_bytes(), 0x32));
+    }
+    if kinds.is_any() && !shared {
         see(2, hash_of(link.registrable().as_bytes(), 0x33));
     }
     let tail = super::find::cut(&link.tail, TAIL_BYTES_MAX);
@@ -233,7 +245,7 @@ pub(super) fn features(
     host_features(&mut row, link, kinds, rules);
     row.put(flag(signs.official.is_some()));
     tail_features(&mut row, link);
-    word_features(&mut row, link, signs, target, rules);
+    word_features(&mut row, link, kinds, signs, target, rules);
     row.values
 }
 
@@ -344,7 +356,14 @@ fn tail_features(row: &mut Row, link: &Link) {
     row.put(flag(tail.contains('@') && tail.split('@').nth(1).is_some_and(|host| host.contains('.'))));
 }
 
-fn word_features(row: &mut Row, link: &Link, signs: &BrandSigns<'_>, target: &Target, rules: &LinkRules) {
+fn word_features(
+    row: &mut Row,
+    link: &Link,
+    kinds: HostKinds,
+    signs: &BrandSigns<'_>,
+    target: &Target,
+    rules: &LinkRules,
+) {
     let name = &link.host[..link.host.len() - link.suffix().len()];
     let label = link.label();
     row.count(if link.ip.is_some() { 0 } else { lures_in(rules, name) });
@@ -369,6 +388,11 @@ fn word_features(row: &mut Row, link: &Link, signs: &BrandSigns<'_>, target: &Ta
     row.put(randomness(link.sub()));
     row.put(share(label.len().saturating_sub(distinct(label)), label.len()));
     row.put(link.path().split('/').take(8).map(randomness).fold(0.0, f32::max));
+    row.put(flag(kinds.has(HostKind::PersonalPages)));
+    row.put(flag(signs.like_a_brand));
+    let shared = shared_host(kinds);
+    row.put(flag(shared));
+    row.count(if shared { lures_in(rules, label) } else { 0 });
 }
 
 fn is_vowel(b: u8) -> bool {
@@ -409,14 +433,23 @@ fn randomness(text: &str) -> f32 {
     share(longest_run(&lower, is_consonant).saturating_sub(3) + switches(&lower) + cases, lower.len())
 }
 
+/// Shannon's, in bits a byte.
 fn entropy(text: &str) -> f32 {
     if text.is_empty() {
         return 0.0;
     }
-    let mut counts = [0_u16; 256];
-    text.bytes().for_each(|b| counts[usize::from(b)] += 1);
+    let mut counts = [0_u8; 256];
+    let text = &text.as_bytes()[..text.len().min(usize::from(u8::MAX))];
+    text.iter().for_each(|b| counts[usize::from(*b)] += 1);
+    let mut sum = 0.0;
+    for byte in text {
+        let count = f32::from(std::mem::take(&mut counts[usize::from(*byte)]));
+        if count > 1.0 {
+            sum += count * count.log2();
+        }
+    }
     let whole = text.len() as f32;
-    counts.iter().filter(|count| **count > 0).map(|count| f32::from(*count) / whole).map(|p| -p * p.log2()).sum()
+    whole.log2() - sum / whole
 }
 
 fn distinct(text: &str) -> usize {

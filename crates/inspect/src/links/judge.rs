@@ -25,6 +25,8 @@ pub struct LinkContext {
 /// Redirects inside redirects are followed so far, by reading, not by asking.
 const REDIRECT_DEPTH_MAX: usize = 2;
 const REASONS_MAX: usize = 3;
+/// How high a link may stand for leading to a program alone.
+const PROGRAM_SCORE_MAX: f32 = 0.86;
 /// What the learned score may reach on an official domain where only the brand itself writes.
 const OFFICIAL_SCORE_MAX: f32 = 0.3;
 
@@ -42,19 +44,25 @@ pub fn inspect_link(
     if let Some(shown) = &context.shown {
         judge.compare_with_shown(url, shown);
     }
-    let worst = judge.findings.iter().filter(|f| !f.shadow).map(|f| f.severity).max();
-    Inspection { score: blended(judge.score, worst), findings: judge.findings, ..Inspection::default() }
+    Inspection { score: blended(judge.score, &judge.findings), findings: judge.findings, ..Inspection::default() }
 }
 
 /// The learned score within the band that the worst finding sets, so that two links of one severity still have an order.
-fn blended(learned: f32, worst: Option<Severity>) -> f32 {
-    let floor = match worst {
-        Some(Severity::Critical) => 0.95,
-        Some(Severity::High) => 0.85,
-        Some(Severity::Medium) => 0.5,
-        _ => return learned,
+fn blended(learned: f32, findings: &[Finding]) -> f32 {
+    let worst = |severity| findings.iter().filter(move |f| !f.shadow && f.severity == severity).map(|f| f.category);
+    let (floor, ceiling) = if worst(Severity::Critical).next().is_some() {
+        (0.95, 1.0)
+    } else if worst(Severity::High).any(|category| category != Category::ExecutableLink) {
+        (0.85, 1.0)
+    } else if worst(Severity::High).next().is_some() {
+        // A program is worth a stop wherever it lies, but says little of fraud: it stands below what does.
+        (0.85, PROGRAM_SCORE_MAX)
+    } else if worst(Severity::Medium).next().is_some() {
+        (0.5, 1.0)
+    } else {
+        return learned;
     };
-    learned.max(floor + (1.0 - floor) * learned)
+    learned.max(floor + (ceiling - floor) * learned)
 }
 
 struct Judge<'a> {
@@ -199,10 +207,14 @@ impl Judge<'_> {
             let rule = self.rule_for(link, kinds, borrowed);
             self.find(rule, &format!("{} ≠ {}", link.unicode.as_deref().unwrap_or(&link.host), borrowed.brand.name));
         } else if let Some(brand) = signs.in_path
-            && signs.domain_in_path
             && !kinds.has(HostKind::WellKnown)
         {
-            self.find("links/brand-in-path", &format!("{} ≠ {}", link.shown(), brand.name));
+            let pages = shared_host(kinds) || kinds.has(HostKind::PersonalPages);
+            if signs.domain_in_path {
+                self.find("links/brand-in-path", &format!("{} ≠ {}", link.shown(), brand.name));
+            } else if pages {
+                self.find("links/brand-on-free-page", &format!("{} ≠ {}", link.shown(), brand.name));
+            }
         }
     }
 

@@ -155,11 +155,13 @@ impl Link {
 
 /// Without blanks around it and the tabs and line ends that browsers skip; `hxxp` and `[.]` undone.
 fn clean(written: &str) -> String {
-    let mut clean: String = written
-        .trim_matches(|c: char| c.is_whitespace() || c.is_control())
-        .chars()
-        .filter(|c| !matches!(c, '\t' | '\n' | '\r') && !super::fold::is_invisible(*c))
-        .collect();
+    let trimmed = written.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    let plain = trimmed.bytes().all(|b| (b' '..0x7f).contains(&b));
+    let mut clean: String = if plain {
+        trimmed.to_owned()
+    } else {
+        trimmed.chars().filter(|c| !matches!(c, '\t' | '\n' | '\r') && !super::fold::is_invisible(*c)).collect()
+    };
     if clean.len() > super::find::URL_BYTES_MAX {
         let mut end = super::find::URL_BYTES_MAX;
         while !clean.is_char_boundary(end) {
@@ -167,8 +169,8 @@ fn clean(written: &str) -> String {
         }
         clean.truncate(end);
     }
-    for (disguised, plain) in [("[.]", "."), ("(.)", "."), ("[dot]", "."), ("[:]", ":")] {
-        if clean.contains(disguised) {
+    if clean.contains(['[', '(']) {
+        for (disguised, plain) in [("[.]", "."), ("(.)", "."), ("[dot]", "."), ("[:]", ":")] {
             clean = clean.replace(disguised, plain);
         }
     }

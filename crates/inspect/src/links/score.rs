@@ -29,17 +29,32 @@ pub(super) fn score(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
     if model.features != FEATURE_COUNT {
         return 0.0;
     }
-    let raw = model.trees.iter().fold(model.bias, |sum, tree| {
-        let mut at = 0;
-        loop {
-            let node = &tree.nodes[at];
-            if node.left == 0 {
-                return sum + node.value;
+    calibrated(model, model.bias + walk(model, row))
+}
+
+/// Trees walked side by side: a step waits for memory and for a guess at the branch, and several can wait at once.
+const ABREAST: usize = 8;
+
+/// The sum of the leaves that the row comes to.
+fn walk(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
+    let mut sum = 0.0;
+    for trees in model.trees.chunks(ABREAST) {
+        let mut at = [0_usize; ABREAST];
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for (tree, at) in trees.iter().zip(&mut at) {
+                let node = &tree.nodes[*at];
+                let next =
+                    usize::from(if row[usize::from(node.feature)] <= node.threshold { node.left } else { node.right });
+                // A leaf leads nowhere (0): stay.
+                moved |= next != 0;
+                *at = if next == 0 { *at } else { next };
             }
-            at = usize::from(if row[usize::from(node.feature)] <= node.threshold { node.left } else { node.right });
         }
-    });
-    calibrated(model, raw)
+        sum += trees.iter().zip(&at).map(|(tree, at)| tree.nodes[*at].value).sum::<f32>();
+    }
+    sum
 }
 
 fn calibrated(model: &LinkModel, raw: f32) -> f32 {
