@@ -11,8 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use guarita_message::{ContentHash, MediaRef, Part, PartBody, TextRole};
 use std::borrow::Cow;
 
-/// Parts of one message. What goes beyond is not left out, but joined into one text that can be judged, though not edited.
-const PARTS_MAX: usize = 2000;
+/// Parts of one message; more than any client can send (a few hundred contact cards are a few thousand). What goes beyond
+/// is not left out, but joined into one text that can be judged and withheld, though not edited.
+const PARTS_MAX: usize = 20_000;
 /// Members of an envelope that are objects, written by Meta or by us alone.
 const META_ONLY: [&str; 4] = ["errors", "identity", "history_context", "guarita"];
 /// A string without spaces, dots or slashes is content from this length on, and a word of Meta's below it.

@@ -107,3 +107,20 @@ fn odd_messages_are_withheld_whole() {
         r#"{"type":"image","image":{"id":"g1"}}"#,
     );
 }
+
+#[test]
+fn parts_beyond_the_bound_are_judged_as_one_text() {
+    let strings = vec!["\"a b\""; 20_100].join(",");
+    let body = format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{{"value":{{"messages":[{{"type":"x","x":[{strings}]}}]}}}}]}}]}}"#
+    );
+    let message = crate::parse(body.as_bytes()).unwrap().messages.remove(0);
+    assert_eq!(message.parts.len(), 20_001);
+    let last = &message.parts[20_000];
+    assert_eq!((last.pointer.as_str(), last.place.as_str()), (message.pointer.as_str(), ""));
+    let guarita_message::PartBody::Text { text, .. } = &last.body else { panic!("the rest is a text") };
+    assert_eq!(text.len(), 100 * "a b\n".len());
+    let order = Order { withhold: vec![withhold("", WithheldAs::Text)], ..Order::of(&message.pointer) };
+    let out = String::from_utf8(rewrite(body.as_bytes(), &[order])).unwrap();
+    assert!(!out.contains("a b"), "all of it goes");
+}
