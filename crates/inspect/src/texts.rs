@@ -83,24 +83,30 @@ fn judge(
         link: context.has_link || words.list.iter().any(|word| word.is(WordKind::Link)),
         attachment: context.has_attachment || words.list.iter().any(|word| word.is(WordKind::File)),
     };
-    let spoken = signals::add_up(words, around, &rules.texts);
+    let heard = signals::listen(words, &rules.texts);
+    let spoken = signals::add_up(words, &heard, around, &rules.texts);
+    let scored =
+        rules.texts.model.as_ref().and_then(|model| learned::score(words, &heard, &spoken, &rules.texts, model));
+    let threshold = rules.texts.model_threshold;
+    let (agrees, doubts) =
+        scored.as_ref().map_or((false, false), |one| (one.score >= threshold, one.score < rules.texts.doubt));
     let mut score = 0f32;
-    for rule in &spoken {
-        // At its threshold a rule is as sure as not; twice that is all but certain.
-        score = score.max(1.0 / (1.0 + (-4.0 * (rule.strength - 1.0)).exp()));
-        if rule.strength >= 0.999 {
-            let id = &rules.texts.rules[rule.rule].id;
-            let evidence = evidence(text, &rule.spans, secrets);
-            inspection.findings.push(rules.finding(id, Subject::Text, place, &evidence));
+    for one in &spoken {
+        let rule = &rules.texts.rules[one.rule];
+        let silent = doubts && !rule.sure;
+        if !silent {
+            // At its threshold a rule is as sure as not; twice that is all but certain.
+            score = score.max(1.0 / (1.0 + (-4.0 * (one.strength - 1.0)).exp()));
+        }
+        // A rule that comes near its threshold gives the reason where the scorer finds the text suspicious as a whole.
+        if (one.strength >= 0.999 && !silent) || (agrees && one.strength >= signals::SUPPORTED) {
+            let evidence = evidence(text, &one.spans, secrets);
+            inspection.findings.push(rules.finding(&rule.id, Subject::Text, place, &evidence));
         }
     }
-    if let Some(model) = &rules.texts.model
-        && let Some(scored) = learned::score(words, model)
-    {
-        let threshold = rules.texts.model_threshold;
+    if let Some(scored) = scored {
         score = score.max(half_at(scored.score, threshold));
-        // Where rules with reasons of their own speak, the score adds nothing that a person could use.
-        if scored.score >= threshold && inspection.findings.is_empty() {
+        if agrees && inspection.findings.is_empty() {
             let evidence = evidence(text, &scored.reasons, secrets);
             inspection.findings.push(rules.finding(TextRules::LEARNED, Subject::Text, place, &evidence));
         }

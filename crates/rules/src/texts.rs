@@ -22,6 +22,9 @@
 //! phrases = ["{send} ..3 {code}", "qual|cade ..2 {code}"]
 //! ```
 //!
+//! With the learned scorer (`texts/*.model`; its thresholds stand in the rule `texts/learned-score`) a rule also needs a score
+//! that does not contradict it, unless its `when` says `sure = true`.
+//!
 //! A signal counts once, however often it is seen; a rule speaks when the weights of its signals and of the message's
 //! context reach its threshold and, if it has `needs`, one of those signals is among them. In a phrase, elements stand
 //! for one word each: `word`, `begin*`, `a|b|c`, `{class}`, `<kind>` (see [`WordKind`]); `..3` lets up to three words
@@ -119,6 +122,8 @@ pub struct TextRule {
     /// Indexes of the signals that `needs` names.
     pub needed: Vec<u16>,
     pub context: ContextWeights,
+    /// It speaks at its threshold whatever the learned scorer says; other rules are silent below [`TextRules::doubt`].
+    pub sure: bool,
 }
 
 /// Compiled rules and data of `rules/texts/`.
@@ -133,6 +138,8 @@ pub struct TextRules {
     /// The learned scorer and the score from which rule `texts/learned-score` speaks.
     pub model: Option<TextModel>,
     pub model_threshold: f32,
+    /// Below this score rules that are not `sure` do not speak.
+    pub doubt: f32,
 }
 
 impl TextRules {

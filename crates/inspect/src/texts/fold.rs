@@ -44,14 +44,17 @@ pub(super) fn digit(c: char) -> Option<u8> {
     if c.is_ascii() {
         return c.is_ascii_digit().then(|| c as u8 - b'0');
     }
-    // Superscripts and vulgar fractions are numbers of their own, not digits of a longer one.
-    if matches!(c, '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{bc}'..='\u{be}' | '\u{2070}'..='\u{209f}' | '\u{2150}'..='\u{218f}')
-    {
-        return None;
-    }
-    match fold(c) {
-        Folded::Word([digit, '\0']) if digit.is_ascii_digit() => Some(digit as u8 - b'0'),
-        _ => None,
+    let code = u32::from(c);
+    match code {
+        0..=0x65f => None,
+        // Full width, mathematical fonts, circled ones.
+        0xff10..=0xff19 => Some((code - 0xff10) as u8),
+        0x1d7ce..=0x1d7ff => Some(((code - 0x1d7ce) % 10) as u8),
+        0x1fbf0..=0x1fbf9 => Some((code - 0x1fbf0) as u8),
+        0x2460..=0x2468 => Some((code - 0x2460 + 1) as u8),
+        0x24f5..=0x24fd => Some((code - 0x24f5 + 1) as u8),
+        0x24ea => Some(0),
+        _ => squared(c).or_else(|| foreign_digit(c)).and_then(|c| c.to_digit(10)).map(|value| value as u8),
     }
 }
 
@@ -71,6 +74,10 @@ fn fold_rare(c: char) -> Folded {
     if let Some(digit) = foreign_digit(c) {
         return one(digit);
     }
+    // Ideographs, kana and hangul are taken for nothing else.
+    if matches!(c, '\u{3041}'..='\u{318f}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}') {
+        return one(c);
+    }
     let mut word = ['\0'; 2];
     let mut length = 0;
     for part in c.to_lowercase().nfkd().flat_map(char::to_lowercase).filter(|part| !is_combining_mark(*part)) {
@@ -89,6 +96,9 @@ fn fold_rare(c: char) -> Folded {
 
 /// Letters drawn in boxes and circles, and the halves of flags, which NFKD leaves alone.
 fn squared(c: char) -> Option<char> {
+    if !matches!(c, '\u{24ff}'..='\u{2792}' | '\u{1f150}'..='\u{1f1ff}') {
+        return None;
+    }
     let from = |base: char| char::from_u32(u32::from('a') + (u32::from(c) - u32::from(base)));
     match c {
         '\u{1f150}'..='\u{1f169}' => from('\u{1f150}'),
@@ -104,6 +114,9 @@ fn squared(c: char) -> Option<char> {
 
 /// Decimal digits of other scripts that people type on phones.
 fn foreign_digit(c: char) -> Option<char> {
+    if u32::from(c) > 0xed9 {
+        return None;
+    }
     const ZEROS: [u32; 9] = [0x660, 0x6f0, 0x966, 0x9e6, 0xa66, 0xae6, 0xbe6, 0xe50, 0xed0];
     let code = u32::from(c);
     let zero = ZEROS.iter().find(|zero| (**zero..**zero + 10).contains(&code))?;

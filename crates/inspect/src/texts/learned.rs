@@ -1,7 +1,8 @@
 //! The learned scorer: how much a text reads like the scams it was trained on, and which words say so.
 
+use super::signals::{self, Around, Heard, Spoken};
 use super::words::{Word, Words};
-use guarita_rules::texts::{Grams, TextModel, WordKind, gram_hash};
+use guarita_rules::texts::{Grams, TextModel, TextRules, WordKind, gram_hash};
 
 /// Longer texts are scored by their first words: a model of short messages has nothing to say about essays.
 const WORDS_MAX: usize = 400;
@@ -18,8 +19,17 @@ pub(super) struct Scored {
     pub reasons: Vec<(usize, usize)>,
 }
 
-/// Scores `words`; `None` where they are too few.
-pub(super) fn score(words: &Words, model: &TextModel) -> Option<Scored> {
+/// What one signal weighs beside the words, whose weights are divided by the root of their number.
+const SIGNAL_SCALE: f32 = 0.25;
+
+/// Scores `words` with what the rules heard in them; `None` where they are too few.
+pub(super) fn score(
+    words: &Words,
+    heard: &Heard,
+    spoken: &[Spoken],
+    rules: &TextRules,
+    model: &TextModel,
+) -> Option<Scored> {
     let forms: Vec<(&Word, &str)> =
         words.list.iter().take(WORDS_MAX).filter_map(|word| Some((word, form(words, word)?))).collect();
     if forms.len() < WORDS_MIN {
@@ -31,7 +41,8 @@ pub(super) fn score(words: &Words, model: &TextModel) -> Option<Scored> {
     grams.sort_by_key(|(hash, _, span)| (*hash, span.0));
     grams.dedup_by_key(|(hash, ..)| *hash);
     let length = (grams.len() as f32).sqrt();
-    let sum: f32 = grams.iter().map(|(_, weight, _)| weight).sum::<f32>() / length + model.bias;
+    let mut sum: f32 = grams.iter().map(|(_, weight, _)| weight).sum::<f32>() / length + model.bias;
+    each_signal(heard, spoken, rules, |form, name| sum += model.weight(gram_hash(form, &[name])) * SIGNAL_SCALE);
     grams.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut reasons: Vec<(usize, usize)> =
         grams.iter().take(REASONS_MAX).filter(|(_, weight, _)| *weight > 0.0).map(|(.., span)| *span).collect();
@@ -39,15 +50,44 @@ pub(super) fn score(words: &Words, model: &TextModel) -> Option<Scored> {
     Some(Scored { score: 1.0 / (1.0 + (-sum).exp()), reasons })
 }
 
-/// The words as the scorer sees them; the training script reads them so.
-pub fn training_words(text: &str) -> Vec<String> {
+/// The words as the scorer sees them, and the signals; the training script reads them so.
+pub fn training_words(text: &str, rules: &TextRules) -> (Vec<String>, Vec<String>) {
     let words = Words::of(text);
-    words.list.iter().take(WORDS_MAX).filter_map(|word| form(&words, word)).map(str::to_owned).collect()
+    let heard = signals::listen(&words, rules);
+    let around = Around { link: words.list.iter().any(|word| word.is(WordKind::Link)), ..Around::default() };
+    let spoken = signals::add_up(&words, &heard, around, rules);
+    let forms = words.list.iter().take(WORDS_MAX).filter_map(|word| form(&words, word)).map(str::to_owned).collect();
+    let mut names = Vec::new();
+    each_signal(&heard, &spoken, rules, |form, name| names.push(format!("{}:{name}", form as u8)));
+    (forms, names)
+}
+
+/// Signals by rule and name, whatever their language, each once; then the strength of the strongest rule.
+fn each_signal(heard: &Heard, spoken: &[Spoken], rules: &TextRules, mut with: impl FnMut(Grams, &str)) {
+    let mut names: Vec<&str> = heard
+        .iter()
+        .zip(&rules.signals)
+        .filter(|(span, _)| span.is_some())
+        .map(|(_, signal)| signal.name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().for_each(|name| with(Grams::Signal, name));
+    let strongest = spoken.iter().map(|rule| rule.strength).fold(0.0, f32::max);
+    // Each tenth reached counts, so that more is never less.
+    const STEPS: [&str; 12] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"];
+    for step in STEPS.iter().take((strongest.min(1.2) * 10.0 + 0.01) as usize) {
+        with(Grams::Strength, step);
+    }
 }
 
 /// A word's spelling, or its kind where the spelling says nothing.
 fn form<'a>(words: &'a Words, word: &Word) -> Option<&'a str> {
     let text = words.text(word);
+    // News and friends send links as much as swindlers do; the rules weigh them where they matter.
+    if word.is(WordKind::Link) {
+        return None;
+    }
     match (word.is(WordKind::Number), word.is(WordKind::Money)) {
         (true, true) => Some("$0"),
         (true, false) if word.is(WordKind::Percent) => Some("0%"),

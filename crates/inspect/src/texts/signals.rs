@@ -6,6 +6,8 @@ use guarita_rules::texts::{Atom, TextRules, WordKind};
 /// What hostile text may make a match cost: comparisons of one word with one element of a phrase. An ordinary message
 /// takes some hundreds; text that repeats the first words of phrases ends here, and what stands behind goes unheard.
 const COMPARISONS_MAX: u32 = 2_000_000;
+/// Beyond this many words the same signals say less: a page of news has room for all of them.
+const SHORT_WORDS: usize = 70;
 /// A phrase does not count when one of this many words before it, in its sentence, denies it.
 const DENIAL_WORDS: usize = 2;
 
@@ -19,7 +21,10 @@ pub(super) struct Around {
     pub attachment: bool,
 }
 
-/// A rule that speaks.
+/// A rule at this part of its threshold may speak where the learned score agrees.
+pub(super) const SUPPORTED: f32 = 0.55;
+
+/// A rule that speaks, or comes near it.
 #[derive(Clone, Debug)]
 pub(super) struct Spoken {
     /// Index into [`TextRules::rules`].
@@ -30,9 +35,14 @@ pub(super) struct Spoken {
     pub spans: Vec<(usize, usize)>,
 }
 
-/// Every rule with the strength it reaches, those that speak and those that do not; `spans` only for those that do.
-pub(super) fn add_up(words: &Words, around: Around, rules: &TextRules) -> Vec<Spoken> {
-    let heard = listen(words, rules);
+/// By signal: where it was first heard, in bytes.
+pub(super) type Heard = Vec<Option<(usize, usize)>>;
+
+/// Every rule with the strength it reaches, those that speak and those that do not; `spans` only from [`SUPPORTED`] on.
+pub(super) fn add_up(words: &Words, heard: &Heard, around: Around, rules: &TextRules) -> Vec<Spoken> {
+    let damped = (SHORT_WORDS as f32 / words.list.len().max(SHORT_WORDS) as f32).powf(0.25);
+    const ALL: u16 = u16::MAX;
+    let mut counted: Vec<(u16, &str)> = Vec::with_capacity(32);
     let mut sums = vec![0f32; rules.rules.len()];
     let mut has_needed: Vec<bool> = rules.rules.iter().map(|rule| rule.needed.is_empty()).collect();
     for (index, span) in heard.iter().enumerate() {
@@ -40,11 +50,17 @@ pub(super) fn add_up(words: &Words, around: Around, rules: &TextRules) -> Vec<Sp
             continue;
         }
         let signal = &rules.signals[index];
-        if signal.rules.is_empty() {
+        // What two languages call the same counts once.
+        let is_new = |rule: u16, counted: &[(u16, &str)]| !counted.contains(&(rule, signal.name.as_str()));
+        if signal.rules.is_empty() && is_new(ALL, &counted) {
+            counted.push((ALL, &signal.name));
             sums.iter_mut().for_each(|sum| *sum += signal.weight);
         }
         for rule in &signal.rules {
-            sums[*rule as usize] += signal.weight;
+            if is_new(*rule, &counted) {
+                counted.push((*rule, &signal.name));
+                sums[*rule as usize] += signal.weight;
+            }
         }
         for (rule, has) in rules.rules.iter().zip(&mut has_needed) {
             *has |= rule.needed.contains(&(index as u16));
@@ -64,9 +80,9 @@ pub(super) fn add_up(words: &Words, around: Around, rules: &TextRules) -> Vec<Sp
             (around.attachment, rule.context.attachment),
         ];
         let context: f32 = context.iter().filter(|(is, _)| *is).map(|(_, weight)| weight).sum();
-        let strength = (sums[index] + context) / rule.threshold;
+        let strength = damped * (sums[index] + context) / rule.threshold;
         let mut spans: Vec<(usize, usize)> = Vec::new();
-        if strength >= 0.999 {
+        if strength >= SUPPORTED {
             for (signal, _) in rules.signals_of(index).filter(|(_, signal)| signal.weight > 0.0) {
                 spans.extend(heard[signal]);
             }
@@ -77,10 +93,10 @@ pub(super) fn add_up(words: &Words, around: Around, rules: &TextRules) -> Vec<Sp
     spoken
 }
 
-/// By signal: where it was first heard, in bytes.
-fn listen(words: &Words, rules: &TextRules) -> Vec<Option<(usize, usize)>> {
+/// Listens for every signal.
+pub(super) fn listen(words: &Words, rules: &TextRules) -> Heard {
     let atoms = WordAtoms::of(words, rules);
-    let mut heard: Vec<Option<(usize, usize)>> = vec![None; rules.signals.len()];
+    let mut heard: Heard = vec![None; rules.signals.len()];
     let mut left = COMPARISONS_MAX;
     for at in 0..words.list.len() {
         for atom in atoms.of_word(at) {

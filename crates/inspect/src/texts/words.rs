@@ -113,6 +113,18 @@ impl Words {
                 at += c.len_utf8();
                 continue;
             }
+            if c == '['
+                && let Some((kinds, length)) = slot(rest)
+            {
+                if kinds != 0 {
+                    let name = if kinds == bit(WordKind::Link) { "link" } else { "$" };
+                    self.push(offset + at, offset + at + length, kinds, sentence, false, |folded| {
+                        folded.push_str(name)
+                    });
+                }
+                at += length;
+                continue;
+            }
             let end = rest.find(char::is_whitespace).map_or(text.len(), |end| at + end);
             let chunk = &text[at..end];
             // Addresses and file names are one word of their kind.
@@ -403,6 +415,29 @@ fn shape_of(chunk: &str) -> Option<(u16, usize)> {
     is_host(host).then_some((bit(WordKind::Link), bare.len()))
 }
 
+/// A field that a mailing tool left unfilled (`[LINK]`, `[NOME]`) stands for what would be there; its name is no word of the
+/// message. Kind (0: nothing) and length.
+fn slot(rest: &str) -> Option<(u16, usize)> {
+    const BYTES_MAX: usize = 48;
+    let end = rest.as_bytes().iter().take(BYTES_MAX).position(|byte| *byte == b']')?;
+    let name = &rest[1..end];
+    let is_name = name.len() > 1
+        && name.chars().all(|c| c.is_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '/' | ' ' | '-'))
+        && name.chars().any(char::is_uppercase)
+        && !rest[end + 1..].starts_with(':');
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    is_name.then(|| {
+        let kinds = if has(&["LINK", "URL", "SITE"]) {
+            bit(WordKind::Link)
+        } else if has(&["VALOR", "AMOUNT", "PRECO", "PREÇO", "MONTO"]) {
+            bit(WordKind::Money)
+        } else {
+            0
+        };
+        (kinds, end + 1)
+    })
+}
+
 /// Enough to tell `banco-x.site` from `ok.entao`; judging links is another inspector's work.
 fn is_host(host: &str) -> bool {
     const ENDS: [&str; 66] = [
@@ -469,6 +504,8 @@ mod tests {
             ("s3nh@", "s3nha"),
             ("c ó d i g o  a g o r a", "codigo agora"),
             ("c.o.d.i.g.o", "codigo"),
+            ("Olá [NOME], pague R$ [VALOR] em [LINK_BOLETO]", "ola pague r<mo> $<mo> em link<li>"),
+            ("[Mensagem]: oi [ok]", "mensagem oi ok"),
             ("urgenteeeee", "urgentee"),
             ("c\u{200b}ód\u{ad}igo", "codigo"),
             ("ligue 08009998877", "ligue 08009998877<nu ph>"),

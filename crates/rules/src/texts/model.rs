@@ -33,6 +33,10 @@ pub enum Grams {
     Pair = 3,
     /// The stems of two words with one between.
     Skip = 4,
+    /// A signal that the rules heard, by rule and name; not shortened with the text's length as the others are.
+    Signal = 5,
+    /// How strong the strongest rule is, in tenths of its threshold.
+    Strength = 6,
 }
 
 /// Hash of a feature: its form, then its words with a separator. The training script does the same.

@@ -54,6 +54,10 @@ struct When {
     needs: Vec<String>,
     #[serde(default)]
     context: ContextWeights,
+    #[serde(default)]
+    sure: bool,
+    /// Of the learned scorer's rule alone.
+    doubt: Option<f32>,
 }
 
 /// One source file, with what is needed to point at its lines.
@@ -81,7 +85,8 @@ struct Atoms {
 }
 
 pub(super) fn read(rules: &[&Rule], files: &[RuleFile]) -> Result<TextRules, RuleError> {
-    let mut compiled = TextRules { rules: read_rules(rules)?, model_threshold: f32::INFINITY, ..TextRules::default() };
+    let (read, doubt) = read_rules(rules)?;
+    let mut compiled = TextRules { rules: read, doubt, model_threshold: f32::INFINITY, ..TextRules::default() };
     compiled.model_threshold =
         compiled.rules.iter().find(|rule| rule.id == TextRules::LEARNED).map_or(f32::INFINITY, |rule| rule.threshold);
     let sources = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -137,8 +142,9 @@ pub(super) fn read(rules: &[&Rule], files: &[RuleFile]) -> Result<TextRules, Rul
     Ok(compiled)
 }
 
-fn read_rules(rules: &[&Rule]) -> Result<Vec<TextRule>, RuleError> {
+fn read_rules(rules: &[&Rule]) -> Result<(Vec<TextRule>, f32), RuleError> {
     let mut found = Vec::new();
+    let mut doubt = 0.0;
     for rule in rules.iter().filter(|rule| !rule.when.is_empty()) {
         let when: When = rule.when.clone().try_into().map_err(|error: toml::de::Error| {
             let mend = "write `when = { threshold = 1.0, needs = [\"signal\"], context = { link = 0.2 } }`";
@@ -148,15 +154,17 @@ fn read_rules(rules: &[&Rule]) -> Result<Vec<TextRule>, RuleError> {
             let problem = format!("rule `{}`: the threshold must be above 0", rule.id);
             return Err(RuleError::new(&rule.file, rule.line, problem, "1.0 is usual"));
         }
+        doubt = when.doubt.unwrap_or(doubt);
         found.push(TextRule {
             id: rule.id.clone(),
             threshold: when.threshold,
             needs: when.needs,
             needed: Vec::new(),
             context: when.context,
+            sure: when.sure,
         });
     }
-    Ok(found)
+    Ok((found, doubt))
 }
 
 fn open(file: &RuleFile) -> Result<Source<'_>, RuleError> {

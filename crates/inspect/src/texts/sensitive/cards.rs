@@ -11,7 +11,9 @@ const VALUE: &str = "texts/card-cvv";
 
 const DIGITS_MIN: usize = 13;
 const DIGITS_MAX: usize = 19;
-/// A line of tied digits longer than this is a boleto, an invoice key, a Pix code; no card is looked for inside.
+/// A line of tied digits of these lengths is an invoice key or a boleto, whatever stands inside.
+const LONG_NUMBERS: [usize; 4] = [44, 46, 47, 48];
+/// In a longer line of tied digits a card must stand in one group or in four of four.
 const LINE_DIGITS_MAX: usize = 40;
 
 /// Words that make a number a card's, whatever else stands there.
@@ -86,7 +88,7 @@ pub(super) fn find(text: &str, groups: &Groups, found: &mut Vec<Sensitive>) {
     let mut count = 0;
     let mut i = 0;
     while i < groups.list.len() {
-        let Some(end) = card_at(text, groups, &lines, i) else {
+        let Some(end) = card_at(text, groups, &lines, i, count < SPANS_MAX) else {
             value_by_name(text, groups, i, found);
             i += 1;
             continue;
@@ -127,8 +129,8 @@ fn line_totals(groups: &Groups) -> Vec<usize> {
     totals
 }
 
-/// The end of the card number that begins with group `from`, if one does.
-fn card_at(text: &str, groups: &Groups, lines: &[usize], from: usize) -> Option<usize> {
+/// The end of the card number that begins with group `from`, if one does. `heed`: the words before it count.
+fn card_at(text: &str, groups: &Groups, lines: &[usize], from: usize, heed: bool) -> Option<usize> {
     let first = &groups.list[from];
     if first.glued_before || first.len() > DIGITS_MAX {
         return None;
@@ -140,10 +142,13 @@ fn card_at(text: &str, groups: &Groups, lines: &[usize], from: usize) -> Option<
             break;
         }
         total += group.len();
-        if total > DIGITS_MAX || lines[to] > LINE_DIGITS_MAX {
+        if total > DIGITS_MAX || LONG_NUMBERS.contains(&lines[to]) {
             break;
         }
-        if !group.glued_after && total >= DIGITS_MIN && is_card(text, groups, from, to + 1) {
+        if lines[to] > LINE_DIGITS_MAX && to > from && (first.len() != 4 || group.len() != 4) {
+            break;
+        }
+        if !group.glued_after && total >= DIGITS_MIN && is_card(text, groups, from, to + 1, heed) {
             best = Some(to + 1);
         }
         if group.glued_after {
@@ -153,10 +158,14 @@ fn card_at(text: &str, groups: &Groups, lines: &[usize], from: usize) -> Option<
     best
 }
 
-fn is_card(text: &str, groups: &Groups, from: usize, to: usize) -> bool {
+fn is_card(text: &str, groups: &Groups, from: usize, to: usize, heed: bool) -> bool {
     let digits = groups.between(from, to);
     if !issued(digits) || !luhn(digits) {
         return false;
+    }
+    // In a text with so many cards the words beside one more change nothing, and reading them costs.
+    if !heed {
+        return true;
     }
     let lengths: Vec<usize> = groups.list[from..to].iter().map(Group::len).collect();
     let usual = matches!(
@@ -382,6 +391,16 @@ mod tests {
             "cep 01310-100, 123",
         ] {
             check(text, &[]);
+        }
+    }
+
+    #[test]
+    fn cards_in_one_long_line() {
+        for card in ["4111111111111111", "4111 1111 1111 1111"] {
+            let text = format!("{card} 5555555555554444 {card} {card}");
+            let mut found = Vec::new();
+            find(&text, &Groups::of(&text), &mut found);
+            assert_eq!(found.len(), 4, "{text}");
         }
     }
 

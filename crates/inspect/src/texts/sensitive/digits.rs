@@ -31,9 +31,8 @@ pub(super) enum Tie {
     Dot,
     Dash,
     Slash,
-    /// Something else that people put between digits: `*`, `|`, `_`, `·`.
+    /// Something else that people put between digits: `*`, `|`, `_`.
     Other,
-    /// Only invisible characters or emoji parts.
     Comma,
 }
 
