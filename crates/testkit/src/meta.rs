@@ -179,7 +179,13 @@ fn answer(state: &State, wanted: &str, request: Request<Bytes>) -> Response<Full
         body: request.body().clone(),
     });
     let body = if sends {
-        serde_json::json!({"messaging_product": "whatsapp", "contacts": [], "messages": [{"id": "wamid.STANDIN"}]})
+        // Graph names whom it went to, and clients read that.
+        let asked: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let to = asked["to"].as_str().or(asked["recipient"].as_str()).unwrap_or_default();
+        serde_json::json!({
+            "messaging_product": "whatsapp", "contacts": [{"input": to, "wa_id": to}],
+            "messages": [{"id": "wamid.STANDIN"}],
+        })
     } else {
         serde_json::json!({"success": true})
     };
