@@ -306,27 +306,56 @@ fn read_line(line: &[u8]) -> Read1 {
 
 /// Answers in order; texts and links spread over the cores, files over the workers.
 async fn answer_batch(engine: &Engine, inputs: Vec<Read1>) -> Vec<(Verdict, String)> {
-    let at_once = engine.files_at_once();
-    let looked = stream::iter(inputs.into_iter().map(|(id, input)| async move {
-        let seen = match input {
-            Err(error) => Err(error),
-            Ok(input @ Input::File { .. }) => look(engine, &input, &[]).await,
-            Ok(input) => {
-                let brains = engine.brains.clone();
-                let work = tokio::task::spawn_blocking(move || look_at_words(&brains, &input));
-                work.await.map_err(|_| "our own inspection crashed; please report this input".to_owned())
-            }
-        };
-        match seen {
-            Ok(inspection) => {
-                let mut answer = answer(&inspection);
-                answer["id"] = id;
-                (inspection.verdict(), answer.to_string())
-            }
-            Err(error) => (Verdict::Unscanned, json!({"id": id, "error": error}).to_string()),
+    let mut answers: Vec<Option<(Verdict, String)>> = inputs.iter().map(|_| None).collect();
+    let (mut words, mut files) = (Vec::new(), Vec::new());
+    for (at, (id, input)) in inputs.into_iter().enumerate() {
+        match input {
+            Ok(input @ Input::File { .. }) => files.push((at, id, input)),
+            input => words.push((at, id, input)),
         }
-    }));
-    looked.buffered(at_once.max(8)).collect().await
+    }
+    let share = words.len().div_ceil(std::thread::available_parallelism().map_or(2, std::num::NonZero::get)).max(1);
+    let mut shares = Vec::new();
+    while !words.is_empty() {
+        let rest = words.split_off(share.min(words.len()));
+        let (mine, brains) = (std::mem::replace(&mut words, rest), engine.brains.clone());
+        shares.push(tokio::task::spawn_blocking(move || {
+            let look = |(at, id, input): (usize, serde_json::Value, Result<Input, String>)| {
+                let seen = input.and_then(|input| {
+                    let look = std::panic::AssertUnwindSafe(|| look_at_words(&brains, &input));
+                    std::panic::catch_unwind(look)
+                        .map_err(|_| "our own inspection crashed; please report this input".to_owned())
+                });
+                (at, line_of(id, seen))
+            };
+            mine.into_iter().map(look).collect::<Vec<_>>()
+        }));
+    }
+    let looked = stream::iter(
+        files.into_iter().map(|(at, id, input)| async move { (at, line_of(id, look(engine, &input, &[]).await)) }),
+    );
+    let mut looked = looked.buffer_unordered(engine.files_at_once());
+    while let Some((at, line)) = looked.next().await {
+        answers[at] = Some(line);
+    }
+    for share in shares {
+        for (at, line) in share.await.unwrap_or_default() {
+            answers[at] = Some(line);
+        }
+    }
+    answers.into_iter().flatten().collect()
+}
+
+/// One answer line.
+fn line_of(id: serde_json::Value, seen: Result<Inspection, String>) -> (Verdict, String) {
+    match seen {
+        Ok(inspection) => {
+            let mut answer = answer(&inspection);
+            answer["id"] = id;
+            (inspection.verdict(), answer.to_string())
+        }
+        Err(error) => (Verdict::Unscanned, json!({"id": id, "error": error}).to_string()),
+    }
 }
 
 fn answer(inspection: &Inspection) -> serde_json::Value {
