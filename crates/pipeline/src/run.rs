@@ -8,6 +8,8 @@ use tokio::{sync::Semaphore, task::JoinSet};
 const WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long entries in work may go on after a stop was asked for; what is not done is claimed again at the next start.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// Entries claimed together: their bodies are in memory before the bound on bytes in work is asked.
+const CLAIM_MAX: usize = 64;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs until `shutdown` ends, then lets what is in work end.
@@ -29,7 +31,7 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
             },
             () = &mut shutdown => break,
         };
-        let claimed = match spool.claim(now_ms(), config.lease_seconds * 1000, free).await {
+        let claimed = match spool.claim(now_ms(), config.lease_seconds * 1000, free.min(CLAIM_MAX)).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, "claiming work failed; trying again");
