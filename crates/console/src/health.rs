@@ -83,7 +83,7 @@ async fn page(State(health): State<Arc<dyn Health>>) -> Response {
 const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:0}\
     main{max-width:52rem;margin:0 auto;padding:1rem}table{border-collapse:collapse;width:100%}\
     td{padding:.5rem;border-top:1px solid #8884;vertical-align:top;overflow-wrap:anywhere}\
-    td:first-child{font-weight:600;white-space:nowrap}small{display:block;opacity:.8}";
+    td:first-child{font-weight:600}td:nth-child(-n+2){white-space:nowrap}small{display:block;opacity:.8}";
 
 fn row(check: &Check) -> String {
     let mark = if check.ok {
