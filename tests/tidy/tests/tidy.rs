@@ -72,7 +72,7 @@ const NOT_CALLED_IN_PURE: &[&str] = &[
     "UdpSocket",
     "std::env::",
     "std::process::",
-    "File::open",
+    "use std::fs",
 ];
 
 fn root() -> PathBuf {
