@@ -6,6 +6,8 @@ use super::bytes::{index, take, u8_at, u16_le, u32_le};
 const STRINGS_MAX: usize = 100_000;
 const ELEMENTS_MAX: usize = 100_000;
 const STRING_CHARS_MAX: usize = 4_000;
+/// Strings of one pool, and texts of one document, together; hostile ones may share their bytes.
+const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// A start tag with its attributes.
 #[derive(Debug, PartialEq)]
@@ -25,6 +27,11 @@ pub enum Value {
 impl Element {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    fn bytes(&self) -> usize {
+        let of = |value: &Value| if let Value::Text(text) = value { text.len() } else { 0 };
+        self.name.len() + self.attributes.iter().map(|(key, value)| key.len() + of(value)).sum::<usize>()
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {
@@ -50,6 +57,7 @@ pub fn elements(data: &[u8]) -> Option<Vec<Element>> {
     // Android checks the size of the header, not its type; some packers change the latter.
     let mut at = usize::from(u16_le(data, 2)?).max(8);
     let (mut strings, mut ids, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut held = 0usize;
     while let (Some(kind), Some(size)) = (u16_le(data, at), u32_le(data, at + 4).map(index)) {
         let chunk = data.get(at..at.saturating_add(size).min(data.len())).unwrap_or_default();
         match kind {
@@ -57,7 +65,12 @@ pub fn elements(data: &[u8]) -> Option<Vec<Element>> {
             0x0180 => {
                 ids = chunk.get(8..).unwrap_or_default().chunks_exact(4).filter_map(|four| u32_le(four, 0)).collect()
             }
-            0x0102 if out.len() < ELEMENTS_MAX => out.extend(element(chunk, &strings, &ids)),
+            0x0102 if out.len() < ELEMENTS_MAX && held < TEXT_BYTES_MAX => {
+                if let Some(found) = element(chunk, &strings, &ids) {
+                    held += found.bytes();
+                    out.push(found);
+                }
+            }
             _ => {}
         }
         at = at.checked_add(size.max(8))?;
@@ -100,11 +113,16 @@ pub fn string_pool(chunk: &[u8]) -> Vec<String> {
         let utf8 = u32_le(chunk, 16)? & 0x100 != 0;
         let start = index(u32_le(chunk, 20)?);
         let header = usize::from(u16_le(chunk, 2)?);
-        let mut out = Vec::new();
+        let (mut out, mut held) = (Vec::new(), 0usize);
         for i in 0..count {
+            if held > TEXT_BYTES_MAX {
+                break;
+            }
             let text = u32_le(chunk, header + 4 * i)
                 .and_then(|offset| pool_string(chunk, start.checked_add(index(offset))?, utf8));
-            out.push(text.unwrap_or_default());
+            let text = text.unwrap_or_default();
+            held += text.len();
+            out.push(text);
         }
         Some(out)
     };

@@ -85,7 +85,7 @@ fn read_markup(text: &str, depth: usize, page: &mut Page, report: &mut dyn Repor
     let mut count = 0usize;
     while let Some(token) = all.next() {
         count += 1;
-        if count > TOKENS_MAX || count % 4096 == 0 && report.stop() {
+        if count > TOKENS_MAX || count.is_multiple_of(4096) && report.stop() {
             break;
         }
         match token {

@@ -7,6 +7,8 @@ use super::report::Report;
 /// Links taken from one thing; the walk has a bound of its own for the file.
 const LINKS_MAX: usize = 100;
 const LINK_BYTES_MAX: usize = 2_048;
+/// Beginnings of addresses that are read, good or not.
+const CANDIDATES_MAX: usize = 2_000;
 const SEARCH_BYTES_MAX: usize = 8 << 20;
 /// Hosts that name formats, not places.
 const NAMESPACE_HOSTS: &[&str] = &[
@@ -59,7 +61,7 @@ fn is_namespace(url: &str) -> bool {
 pub fn in_bytes(data: &[u8], report: &mut dyn Report) {
     let data = data.get(..SEARCH_BYTES_MAX.min(data.len())).unwrap_or_default();
     let mut count = 0;
-    for at in memchr::memmem::find_iter(data, b"http") {
+    for at in memchr::memmem::find_iter(data, b"http").filter(|at| is_scheme(data, *at, 1)).take(CANDIDATES_MAX) {
         if count >= LINKS_MAX {
             return;
         }
@@ -67,7 +69,8 @@ pub fn in_bytes(data: &[u8], report: &mut dyn Report) {
             data.get(at..).unwrap_or_default().iter().take(LINK_BYTES_MAX).map_while(|b| url_char(*b)).collect();
         count += usize::from(say_raw(&url, report));
     }
-    for at in memchr::memmem::find_iter(data, b"h\0t\0t\0p\0") {
+    for at in memchr::memmem::find_iter(data, b"h\0t\0t\0p\0").filter(|at| is_scheme(data, *at, 2)).take(CANDIDATES_MAX)
+    {
         if count >= LINKS_MAX {
             return;
         }
@@ -75,6 +78,13 @@ pub fn in_bytes(data: &[u8], report: &mut dyn Report) {
         let url: String = units.map_while(|two| (two[1] == 0).then_some(two[0]).and_then(url_char)).collect();
         count += usize::from(say_raw(&url, report));
     }
+}
+
+/// `http://` or `https://` from `at` on, with `width` bytes a character.
+fn is_scheme(data: &[u8], at: usize, width: usize) -> bool {
+    let rest = data.get(at + 4 * width..data.len().min(at + 8 * width)).unwrap_or_default();
+    let letters: Vec<u8> = rest.iter().step_by(width).copied().collect();
+    letters.starts_with(b"://") || letters.starts_with(b"s://")
 }
 
 fn say_raw(url: &str, report: &mut dyn Report) -> bool {

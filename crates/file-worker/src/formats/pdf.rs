@@ -8,6 +8,7 @@ use super::pdf_syntax::{Object, Pdf, Value};
 use super::qr;
 use super::report::Report;
 use super::script_text;
+use guarita_message::{FileClass, GapReason};
 
 /// Attachments handed over from one file.
 const ATTACHMENTS_MAX: usize = 100;
@@ -56,6 +57,9 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
         say_encrypted("PDF", report);
     } else {
         pdf.unpack_object_streams(report);
+    }
+    if pdf.is_cut() {
+        report.gap(GapReason::Limits, FileClass::Document, "more objects than are looked at");
     }
     let mut facts = Facts { encrypted, ..Facts::default() };
     for trailer in &pdf.trailers {
@@ -366,7 +370,6 @@ fn luma_of(bytes: &[u8], width: usize, height: usize, bits: usize) -> Option<Vec
 mod tests {
     use super::*;
     use crate::formats::report::tests::Seen;
-    use guarita_message::GapReason;
 
     fn seen(body: &str) -> Seen {
         let mut seen = Seen::default();

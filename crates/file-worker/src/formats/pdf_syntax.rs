@@ -8,7 +8,9 @@ use flate2::{Decompress, FlushDecompress, Status};
 use std::collections::HashMap;
 
 /// Values of one file; honest files of many MiB stay below.
-const VALUES_MAX: usize = 3_000_000;
+const VALUES_MAX: usize = 1_500_000;
+/// One text string; longer ones are cut.
+const TEXT_BYTES_MAX: usize = 1 << 20;
 const OBJECTS_MAX: usize = 300_000;
 const DEPTH_MAX: usize = 48;
 /// A decoded stream is read up to here.
@@ -167,7 +169,7 @@ impl Lexer<'_, '_> {
     fn literal(&mut self) -> Vec<u8> {
         self.at += 1;
         let (mut out, mut depth) = (Vec::new(), 1);
-        while let Some(byte) = self.peek() {
+        while let Some(byte) = self.peek().filter(|_| out.len() < TEXT_BYTES_MAX) {
             self.at += 1;
             match byte {
                 b'(' => depth += 1,
@@ -208,7 +210,7 @@ impl Lexer<'_, '_> {
     fn hexadecimal(&mut self) -> Vec<u8> {
         self.at += 1;
         let mut digits = Vec::new();
-        while let Some(byte) = self.peek() {
+        while let Some(byte) = self.peek().filter(|_| digits.len() < 2 * TEXT_BYTES_MAX) {
             self.at += 1;
             match byte {
                 b'>' => break,
@@ -421,6 +423,11 @@ impl<'a> Pdf<'a> {
 
     pub fn object(&self, number: u32) -> Option<&Object> {
         self.by_number.get(&number).and_then(|at| self.objects.get(*at))
+    }
+
+    /// Whether the reader gave up before the end.
+    pub fn is_cut(&self) -> bool {
+        self.values > VALUES_MAX || self.objects.len() >= OBJECTS_MAX
     }
 
     pub fn raw(&self, object: &Object) -> Option<&'a [u8]> {

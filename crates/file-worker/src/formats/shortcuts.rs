@@ -122,11 +122,7 @@ fn xml_targets(text: &str, report: &mut dyn Report) {
             Token::Text(body) => {
                 let body = unescape(body.trim());
                 match current.to_ascii_lowercase().as_str() {
-                    "deeplink" => {
-                        if !body.is_empty() {
-                            report.fact("files/shortcut-command", cut(&body, 140));
-                        }
-                    }
+                    "deeplink" if !body.is_empty() => report.fact("files/shortcut-command", cut(&body, 140)),
                     "url" | "string" | "href" | "icon" | "icon32" => target(&body, report),
                     _ => {}
                 }

@@ -7,6 +7,8 @@ use super::ole::Ole;
 /// A module's source beyond this is not read; honest ones are a few KiB.
 const SOURCE_BYTES_MAX: usize = 4 << 20;
 const MODULES_MAX: usize = 500;
+/// All modules of a project together; streams of a hostile file may share their sectors.
+const PROJECT_BYTES_MAX: usize = 96 << 20;
 
 /// What a project holds.
 #[derive(Debug, Default, PartialEq)]
@@ -131,7 +133,7 @@ pub fn project_in(ole: &Ole<'_>) -> Option<Project> {
 fn read_folder(ole: &Ole<'_>, folder: &str, project: &mut Project) {
     let dir = ole.stream(&format!("{folder}dir")).and_then(|packed| decompress(&packed)).unwrap_or_default();
     let listed = modules_of(&dir);
-    let (mut compiled_bytes, mut source_bytes) = (0usize, 0usize);
+    let (mut compiled_bytes, mut source_bytes, mut read_bytes) = (0usize, 0usize, 0usize);
     for entry in ole.entries.iter().filter(|entry| entry.is_stream) {
         let Some(name) = entry.path.strip_prefix(folder) else { continue };
         let internal = name.eq_ignore_ascii_case("dir") || name.starts_with('_') || name.contains('/');
@@ -139,6 +141,10 @@ fn read_folder(ole: &Ole<'_>, folder: &str, project: &mut Project) {
             continue;
         }
         let data = ole.read(entry);
+        read_bytes = read_bytes.saturating_add(data.len());
+        if read_bytes > PROJECT_BYTES_MAX {
+            break;
+        }
         let offset = listed.iter().find(|(stream, _)| stream.eq_ignore_ascii_case(name)).map(|(_, offset)| *offset);
         let source = offset
             .and_then(|at| data.get(at..))

@@ -10,7 +10,11 @@ use std::collections::HashMap;
 const XML_BYTES_MAX: usize = 32 << 20;
 const TOKENS_MAX: usize = 500_000;
 /// Entities of one document that are looked at.
-const ENTITIES_MAX: usize = 10_000;
+const ENTITIES_MAX: usize = 4_000;
+/// One entity is read up to here, and all together.
+const ENTITY_CHARS_MAX: usize = 8 << 10;
+const NAME_BYTES_MAX: usize = 256;
+const ENTITIES_BYTES_MAX: usize = 4 << 20;
 /// Text that entities expand to beyond this is a bomb.
 const EXPANDED_BYTES_MAX: u64 = 4 << 20;
 
@@ -32,7 +36,7 @@ pub fn doctype(text: &str, report: &mut dyn Report) {
     if let Some(external) = entities.iter().find(|entity| entity.external) {
         report.fact("files/xml-external-entity", cut(&external.value, 120));
     }
-    let size = expanded(&entities);
+    let size = expanded(&entities).max(repeated(text, &entities));
     if size > EXPANDED_BYTES_MAX {
         report.fact("files/xml-bomb", &format!("entities that expand to {size} bytes or more"));
     }
@@ -45,11 +49,17 @@ struct Entity<'a> {
 }
 
 fn entities(doctype: &str) -> Vec<Entity<'_>> {
-    let mut out = Vec::new();
+    let (mut out, mut held): (Vec<Entity<'_>>, usize) = (Vec::new(), 0);
     for (at, _) in doctype.match_indices("<!ENTITY").take(ENTITIES_MAX) {
-        let body = doctype[at + 8..].trim_start();
+        if held > ENTITIES_BYTES_MAX {
+            break;
+        }
+        let body = cut(&doctype[at + 8..], ENTITY_CHARS_MAX).trim_start();
         let body = body.strip_prefix('%').unwrap_or(body).trim_start();
         let name_end = body.find(char::is_whitespace).unwrap_or(body.len());
+        if name_end > NAME_BYTES_MAX {
+            continue;
+        }
         let (name, rest) = body.split_at(name_end);
         let rest = rest.trim_start();
         let end = rest.find('>').unwrap_or(rest.len());
@@ -60,9 +70,7 @@ fn entities(doctype: &str) -> Vec<Entity<'_>> {
             // scheme that ends in `.ent` or `.dtd` is how DTDs are put together.
             let address = quoted_last(declaration);
             let lower = address.to_ascii_lowercase();
-            let part_of_dtd = lower.ends_with(".ent")
-                || lower.ends_with(".mod")
-                || lower.ends_with(".dtd") && !lower.starts_with("http");
+            let part_of_dtd = [".ent", ".mod", ".dtd"].iter().any(|end| lower.ends_with(end)) && !lower.contains(':');
             out.push(Entity {
                 name,
                 value: address.to_owned(),
@@ -71,6 +79,7 @@ fn entities(doctype: &str) -> Vec<Entity<'_>> {
         } else {
             let value =
                 rest.chars().next().filter(|c| matches!(c, '"' | '\'')).and_then(|quote| rest[1..].split(quote).next());
+            held += value.map_or(0, str::len);
             out.push(Entity { name, value: value.unwrap_or_default().to_owned(), external: false });
         }
     }
@@ -108,12 +117,20 @@ fn expanded(entities: &[Entity<'_>]) -> u64 {
     largest
 }
 
+/// Bytes of the longest entity, as often as the text calls it: a bomb without nesting.
+fn repeated(text: &str, entities: &[Entity<'_>]) -> u64 {
+    let Some(longest) =
+        entities.iter().filter(|entity| entity.value.len() > 1_000).max_by_key(|entity| entity.value.len())
+    else {
+        return 0;
+    };
+    let calls = text.matches(&format!("&{};", longest.name)).count();
+    (calls as u64).saturating_mul(longest.value.len() as u64)
+}
+
 fn script(text: &str, report: &mut dyn Report) {
-    let mut all = tokens(text);
-    let mut count = 0;
-    while let Some(token) = all.next() {
-        count += 1;
-        if count > TOKENS_MAX || count % 4096 == 0 && report.stop() {
+    for (count, token) in tokens(text).take(TOKENS_MAX).enumerate() {
+        if count % 4096 == 4095 && report.stop() {
             return;
         }
         let Token::Tag { name, attributes: raw, closes: false } = token else { continue };
@@ -209,6 +226,9 @@ mod tests {
         }
         check(&format!("{lol}]><l>&a9;</l>"), &["files/xml-bomb"]);
         check("<!DOCTYPE l [<!ENTITY a \"&b;&b;\"><!ENTITY b \"&a;&a;\">]><l>&a;</l>", &["files/xml-bomb"]);
+        let long = format!("<!DOCTYPE l [<!ENTITY a \"{}\">]><l>{}</l>", "x".repeat(9_000), "&a;".repeat(1_000));
+        check(&long, &["files/xml-bomb"]);
+        check(&format!("<!DOCTYPE l [{}", "<!ENTITY".repeat(100_000)), &[]);
         check("<!DOCTYPE l [<!ENTITY nbsp \"&#160;\">]><l/>", &[]);
     }
 
