@@ -136,9 +136,9 @@ fn speed(rules: &RuleSet, data: &Path) {
         .flat_map(|side| rows(&data.join(format!("{side}.tsv"))))
         .map(|row| row[0].clone())
         .collect();
-    let start = Instant::now();
+    let start = cpu_seconds();
     let found: usize = all.iter().map(|text| look(text, rules).findings.len()).sum();
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = cpu_seconds() - start;
     let bytes: usize = all.iter().map(String::len).sum();
     println!(
         "\n{} texts of {} bytes on average: {:.0}/s on one core ({found} findings)",
@@ -147,10 +147,18 @@ fn speed(rules: &RuleSet, data: &Path) {
         all.len() as f64 / seconds
     );
     for (name, text) in hostile() {
-        let start = Instant::now();
+        let start = cpu_seconds();
         let findings = look(&text, rules).findings.len();
-        println!("  {name}: {:.1} ms ({findings} findings)", start.elapsed().as_secs_f64() * 1e3);
+        println!("  {name}: {:.1} ms ({findings} findings)", (cpu_seconds() - start) * 1e3);
     }
+}
+
+/// Time this thread spent computing, where Linux tells; beside other work the clock on the wall says little.
+fn cpu_seconds() -> f64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = told.and_then(|line| line.split(' ').next()?.parse::<f64>().ok());
+    nanoseconds.map_or_else(|| START.get_or_init(Instant::now).elapsed().as_secs_f64(), |ns| ns / 1e9)
 }
 
 /// A megabyte each of what costs most.

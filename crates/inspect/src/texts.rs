@@ -42,6 +42,9 @@ impl Default for TextContext {
     }
 }
 
+/// What the learned score must reach to speak alone where a signal lowers suspicion.
+const LOWERED_SCORE_MIN: f32 = 0.9;
+
 /// Looks at one text of a message; `place` goes into the findings as it is.
 pub fn inspect_text(text: &str, place: &str, context: &TextContext, rules: &RuleSet) -> Inspection {
     let mut inspection = Inspection::default();
@@ -106,7 +109,11 @@ fn judge(
     }
     if let Some(scored) = scored {
         score = score.max(half_at(scored.score, threshold));
-        if agrees && inspection.findings.is_empty() {
+        // Who asks, warns or speaks of his own affairs is not accused for his words alone.
+        let lowered =
+            heard.iter().zip(&rules.texts.signals).any(|(span, signal)| span.is_some() && signal.weight < 0.0);
+        let certain = scored.score >= if lowered { LOWERED_SCORE_MIN.max(threshold) } else { threshold };
+        if certain && inspection.findings.is_empty() {
             let evidence = evidence(text, &scored.reasons, secrets);
             inspection.findings.push(rules.finding(TextRules::LEARNED, Subject::Text, place, &evidence));
         }

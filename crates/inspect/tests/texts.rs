@@ -64,3 +64,125 @@ fn every_rule_has_a_hit_a_miss_and_speaks_three_languages() {
         }
     }
 }
+
+#[test]
+fn a_card_keeps_the_message_clean_and_names_its_span() {
+    let text = "pode cobrar no 4111 1111 1111 1111, validade 12/28, cvv 123";
+    let seen = inspect_text(text, "/text/body", &TextContext::default(), rules());
+    assert_eq!(seen.verdict(), Verdict::Clean);
+    let spans: Vec<&str> = seen
+        .findings
+        .iter()
+        .filter(|finding| finding.category == Category::PaymentCard)
+        .map(|finding| {
+            let (start, end) = finding.span.expect("a card has a span");
+            &text[start..end]
+        })
+        .collect();
+    assert_eq!(spans, ["4111 1111 1111 1111", "123"]);
+    assert!(seen.findings.iter().any(|finding| finding.evidence == "**** 1111"), "{:?}", seen.findings);
+}
+
+#[test]
+fn evidence_never_holds_a_secret() {
+    let text = "Segue a nota fiscal em anexo, senha: gato4321. Cartão 4111 1111 1111 1111 cvv 987, cpf 529.982.247-25";
+    let seen = inspect_text(text, "/text/body", &TextContext::default(), rules());
+    assert!(seen.findings.len() >= 4, "{:?}", seen.findings);
+    for finding in &seen.findings {
+        for secret in ["gato4321", "4111 1111", "987", "529.982", "982.247"] {
+            assert!(!finding.evidence.contains(secret), "{finding:?}");
+        }
+        assert!(finding.evidence.chars().count() <= guarita_message::Finding::EVIDENCE_CHARS_MAX);
+    }
+}
+
+#[test]
+fn code_theft_is_suspicious_and_not_more() {
+    let text = "Oi, sem querer mandei um código de 6 dígitos pro seu número por SMS, pode me passar por favor?";
+    let seen = inspect_text(text, "/text/body", &TextContext::default(), rules());
+    let finding = seen.findings.iter().find(|finding| finding.rule == "texts/code-theft").expect("code theft is found");
+    assert_eq!((finding.category, finding.severity), (Category::CodeTheft, Severity::Medium));
+    assert_eq!(seen.verdict(), Verdict::Suspicious);
+    assert!(seen.score >= 0.5);
+}
+
+#[test]
+fn disguises_do_not_help() {
+    for text in [
+        "me manda o c\u{200b}ódi\u{200b}go de verificação que chegou aí",
+        "me manda o соdigo de verifiсação que chegou aí", // Cyrillic с and о
+        "me manda o 𝐜𝐨́𝐝𝐢𝐠𝐨 de verificação que chegou aí",
+        "me manda o ｃｏｄｉｇｏ de verificação que chegou aí",
+        "m3 m4nd4 0 c0d1g0 de verificação que chegou aí",
+        "me mandaaaaa o códigoooooo de verificação que chegou aí",
+        "me manda o c.ó.d.i.g.o de verificação que chegou aí",
+        "ME MANDA O CÓDIGO DE VERIFICAÇÃO QUE CHEGOU AÍ",
+        "vc me manda o cod de verificacao q chegou ai",
+    ] {
+        assert!(found(text).iter().any(|(rule, _)| rule == "texts/code-theft"), "{text}");
+    }
+}
+
+#[test]
+fn a_name_or_a_file_name_is_no_speech() {
+    let text = "me manda o código de verificação que chegou por SMS";
+    for role in [TextRole::Label, TextRole::FileName] {
+        let context = TextContext { role, ..TextContext::default() };
+        assert!(inspect_text(text, "/p", &context, rules()).findings.is_empty(), "{role}");
+    }
+    let context = TextContext { role: TextRole::FileName, ..TextContext::default() };
+    let seen = inspect_text("4111 1111 1111 1111.pdf", "/p", &context, rules());
+    assert_eq!(seen.findings.len(), 1, "a card is one wherever it stands");
+}
+
+#[test]
+fn a_shadow_rule_is_seen_and_decides_nothing() {
+    let rule = |shadow: bool| {
+        format!(
+            "[[rule]]\nid = \"texts/x\"\ncategory = \"scam\"\nseverity = \"medium\"\nshadow = {shadow}\ntitle = {{ en = \"X\" }}\nwhen = {{ threshold = 1.0 }}\n[[data.signal]]\nrule = \"x\"\nname = \"s\"\nweight = 1.0\nphrases = [\"abre te sesamo\"]\n"
+        )
+    };
+    for (shadow, verdict) in [(true, Verdict::Clean), (false, Verdict::Suspicious)] {
+        let file = RuleFile { path: "texts/x.toml".into(), bytes: rule(shadow).into_bytes() };
+        let rules = RuleSet::compile(vec![file], Language::English).unwrap();
+        let seen = inspect_text("abre-te, Sésamo", "/text/body", &TextContext::default(), &rules);
+        assert_eq!(seen.findings.len(), 1);
+        assert_eq!(seen.verdict(), verdict);
+    }
+}
+
+#[test]
+fn context_counts() {
+    let source = "[[rule]]\nid = \"texts/x\"\ncategory = \"scam\"\nseverity = \"medium\"\ntitle = { en = \"X\" }\nwhen = { threshold = 1.0, context = { frequently_forwarded = 0.3 } }\n[[data.signal]]\nrule = \"x\"\nname = \"s\"\nweight = 0.7\nphrases = [\"repasse\"]\n";
+    let file = RuleFile { path: "texts/x.toml".into(), bytes: source.as_bytes().to_vec() };
+    let rules = RuleSet::compile(vec![file], Language::English).unwrap();
+    let forwarded = TextContext { frequently_forwarded: true, ..TextContext::default() };
+    assert!(inspect_text("repasse", "/t", &TextContext::default(), &rules).findings.is_empty());
+    assert_eq!(inspect_text("repasse", "/t", &forwarded, &rules).findings.len(), 1);
+    assert!(inspect_text("oi", "/t", &forwarded, &rules).findings.is_empty(), "context alone says nothing");
+}
+
+/// Bounds hostile text loosely, as tests run unoptimised and beside others; `measure_texts` prints real figures.
+#[test]
+fn hostile_texts_end_soon() {
+    let much = |piece: &str| piece.repeat(200_000 / piece.len());
+    for piece in [
+        "a",
+        "1",
+        "4 ",
+        "4111111111111111 ",
+        "manda me passa o envia nao ",
+        "a.b",
+        "\u{200b}a",
+        "𝐚𝐛𝐜 ",
+        "-----BEGIN ",
+        "c0d1g0 ",
+        "[A",
+    ] {
+        let text = much(piece);
+        let start = Instant::now();
+        let seen = inspect_text(&text, "/text/body", &TextContext::default(), rules());
+        assert!(start.elapsed().as_secs() < 10, "{piece}");
+        assert!(seen.findings.len() < 1_000, "{piece}");
+    }
+}

@@ -153,7 +153,11 @@ fn find(sequence: &[(u8, Atom)], at: usize, atoms: &WordAtoms, left: &mut u32) -
 
 fn is_denied(words: &Words, atoms: &WordAtoms, at: usize, not: Atom) -> bool {
     let sentence = words.list[at].sentence;
-    (at.saturating_sub(DENIAL_WORDS)..at).any(|i| words.list[i].sentence == sentence && atoms.of_word(i).contains(&not))
+    // A comma ends what a denial covers: `para não perder, envie o código`.
+    (at.saturating_sub(DENIAL_WORDS)..at)
+        .rev()
+        .take_while(|i| words.list[*i].sentence == sentence && words.list[*i].after != b',')
+        .any(|i| atoms.of_word(i).contains(&not))
 }
 
 /// The atoms of each word.
