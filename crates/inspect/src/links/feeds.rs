@@ -42,7 +42,7 @@ impl Feed {
     pub fn detect(bytes: &[u8]) -> Feed {
         let head = String::from_utf8_lossy(&bytes[..bytes.len().min(8192)]);
         let start = head.trim_start_matches('\u{feff}').trim_start();
-        if start.starts_with(['{', '[']) {
+        if start.starts_with(['{', '[']) && !start.starts_with("[Adblock") {
             return if head.contains("phish_id") { Feed::PhishTankJson } else { Feed::Misp };
         }
         let lines = || head.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

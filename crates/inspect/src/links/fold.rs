@@ -1,7 +1,7 @@
 //! Text as a link hunter reads it: invisible characters gone, full-width and enclosed letters plain, `[.]` a dot again.
 //! Every folded byte still knows which bytes of the text it came from. Knows nothing of links.
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::decompose_compatible;
 
 /// Texts are looked at up to this length; a message's body is far below, a file's text is cut by its worker.
 pub(super) const TEXT_BYTES_MAX: usize = 64 << 20;
@@ -47,12 +47,11 @@ impl<'t> Folded<'t> {
     }
 }
 
-/// Whether anything here could be a bracketed, escaped or spaced-out dot. Cheap, so that plain text is not copied.
+/// Whether a bracketed, escaped or spaced-out dot stands here. Most texts have none and are not copied.
 fn has_disguise(bytes: &[u8]) -> bool {
-    memchr::memchr3_iter(b'[', b'(', b'{', bytes)
-        .any(|at| bytes[at + 1..].iter().take(2).any(|b| matches!(b, b'.' | b':' | b'/' | b'd' | b'D' | b'p' | b'P')))
+    memchr::memchr3_iter(b'[', b'(', b'{', bytes).any(|at| bracketed(bytes, at).is_some())
         || memchr::memchr_iter(b'.', bytes)
-            .any(|at| bytes.get(at + 1) == Some(&b' ') || at > 0 && matches!(bytes[at - 1], b' ' | b'\\'))
+            .any(|at| at > 0 && bytes[at - 1] == b'\\' || spaced_dot(bytes, at).is_some())
 }
 
 struct Builder(String, Origins);
@@ -60,8 +59,10 @@ struct Builder(String, Origins);
 impl Builder {
     fn push(&mut self, c: char, start: usize, end: usize) {
         self.0.push(c);
-        self.1.starts.resize(self.0.len(), start as u32); // bounded by TEXT_BYTES_MAX
-        self.1.ends.resize(self.0.len(), end as u32);
+        for _ in 0..c.len_utf8() {
+            self.1.starts.push(start as u32); // bounded by TEXT_BYTES_MAX
+            self.1.ends.push(end as u32);
+        }
     }
 }
 
@@ -76,7 +77,7 @@ fn fold_characters(text: &str) -> (String, Origins) {
         } else if !is_invisible(c) {
             match special(c) {
                 Some(plain) => out.push(plain, at, end),
-                None => std::iter::once(c).nfkc().for_each(|plain| out.push(plain, at, end)),
+                None => decompose_compatible(c, |plain| out.push(plain, at, end)),
             }
         }
     }
@@ -105,6 +106,7 @@ fn special(c: char) -> Option<char> {
     let letter = |base: u32, first: char| char::from_u32('A' as u32 + base - first as u32);
     match c {
         '\u{3002}' | '\u{ff61}' | '\u{fe12}' => Some('.'),
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0),
         '\u{1f150}'..='\u{1f169}' => letter(c as u32, '\u{1f150}'),
         '\u{1f170}'..='\u{1f189}' => letter(c as u32, '\u{1f170}'),
         '\u{2776}'..='\u{277e}' => char::from_u32('1' as u32 + c as u32 - 0x2776),
@@ -209,7 +211,7 @@ fn spaced_dot(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
     let ends = next.is_none_or(|b| matches!(b, b'\n' | b'\r' | b',' | b'!' | b'?' | b')'));
     // After a full stop and a blank, `com` is a Portuguese word: only a path or a country makes it a suffix.
     let word = bytes[..=word_end].iter().rev().take(4).take_while(|b| b.is_ascii_alphanumeric() || **b >= 0x80).count();
-    let joined = path || country || before && ends && word == 4;
+    let joined = path || country || before && ends && (after || word == 4);
     joined.then_some((".", label))
 }
 

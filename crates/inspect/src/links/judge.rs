@@ -270,7 +270,14 @@ impl Judge<'_> {
             learned = learned.min(OFFICIAL_SCORE_MAX);
         }
         self.score = self.score.max(learned);
-        let speaks = self.rules.links.learned.iter().find(|(_, least)| learned >= *least);
+        // A bad neighbourhood alone makes a page suspect, not fraud: honest beginners live there too.
+        let only_its_host =
+            shared_host(kinds) && signs.borrowed.is_none() && lures_in(&self.rules.links, link.label()) == 0;
+        let rules = &self.rules.links.learned;
+        let mut speaks = rules.iter().find(|(_, least)| learned >= *least);
+        if speaks.is_some() && only_its_host {
+            speaks = rules.last();
+        }
         if let Some((rule, _)) = speaks {
             let reasons: Vec<&str> = strongest_reasons(model, &row, FEATURE_COUNT)
                 .into_iter()
