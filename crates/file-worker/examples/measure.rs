@@ -1,7 +1,7 @@
 //! Runs [`guarita_file_worker::look`] over a folder of labelled files and prints the share flagged for each label.
 //!
 //! `FILES=/path/to/files cargo run --release -p guarita-file-worker --example measure [label] [--all]`
-//! reads `LABELS.tsv` (`path label true_type … orig_name features`) there and shows misses of every label, or all of one.
+//! (`PASSWORDS="1234 2024"` as if the message held them) reads `LABELS.tsv` (`path label true_type … orig_name features`) there and shows misses of every label, or all of one.
 
 use guarita_file_worker::{Job, Kit, look, walk::Limits};
 use guarita_message::Severity;
@@ -21,6 +21,8 @@ fn main() {
     let column = |name: &str| header.iter().position(|column| *column == name).expect("the column exists");
     let (path, label, kind, name, features) =
         (column("path"), column("label"), column("true_type"), column("orig_name"), column("features"));
+    let passwords: Vec<String> =
+        std::env::var("PASSWORDS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let mut shares: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut slowest: Vec<(u128, String)> = Vec::new();
     for row in lines {
@@ -28,7 +30,7 @@ fn main() {
             continue;
         }
         let Ok(bytes) = std::fs::read(Path::new(&folder).join(row[path])) else { continue };
-        let job = Job { name: row[name].to_owned(), ..Job::default() };
+        let job = Job { name: row[name].to_owned(), passwords: passwords.clone(), ..Job::default() };
         let start = Instant::now();
         let report = look(&bytes, &job, &kit);
         slowest.push((start.elapsed().as_millis(), row[path].to_owned()));

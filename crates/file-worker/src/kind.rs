@@ -110,7 +110,7 @@ kinds! {
     OtherAudio "audio/x-other" Audio Media ["aif" "aiff" "aifc" "ape" "wv" "mpc" "tta" "ofr" "tak" "dsf" "dff" "au" "ac3" "voc" "xm" "it" "s3m" "mod"];
 
     // Film
-    Mp4 "video/mp4" Video Media ["mp4" "m4v" "m4p" "f4v"];
+    Mp4 "video/mp4" Video Media ["mp4" "m4v" "m4p" "f4v" "f4p" "f4a" "f4b"];
     Mov "video/quicktime" Video Media ["mov" "qt"];
     ThreeGp "video/3gpp" Video Media ["3gp" "3g2" "3gpp"];
     OggVideo "video/ogg" Video Media ["ogv" "ogg" "ogx"];
@@ -224,8 +224,8 @@ kinds! {
     ChromeExtension "application/x-chrome-extension" Executable Program ["crx"];
     FirefoxExtension "application/x-xpinstall" Executable Program ["xpi"];
     MacApp "application/x-apple-app" Executable Program ["app" "zip"];
-    Deb "application/vnd.debian.binary-package" Executable Program ["deb" "udeb" "ipk"];
-    Rpm "application/x-rpm" Executable Program ["rpm"];
+    Deb "application/vnd.debian.binary-package" Archive Archive ["deb" "udeb" "ipk"];
+    Rpm "application/x-rpm" Archive Archive ["rpm"];
     Lnk "application/x-ms-shortcut" Executable Program ["lnk"];
     UrlShortcut "application/x-mswinurl" Executable Program ["url" "website"];
     DesktopEntry "application/x-desktop" Executable Program ["desktop"];

@@ -49,8 +49,6 @@ pub const RUNS: &[&str] = &[
     "jar",
     "jnlp",
     "class",
-    "deb",
-    "rpm",
     "pkg",
     "mpkg",
     "appimage",

@@ -41,8 +41,11 @@ pub fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
 
 /// What stands behind the end. `true`: it was something, and was looked at.
 fn look_at_tail(thing: &Thing<'_>, tail: &[u8], ctx: &mut Context<'_>) -> bool {
+    if thing.kind == Kind::Pdf && memchr::memmem::find(tail, b"startxref").is_some() {
+        return false; // the PDF itself goes on; its last end mark is missing
+    }
     let kind = detect(tail, "");
-    if matters(kind) {
+    if matters(kind) && !(kind == Kind::Zip && Zip::open(tail).entries().is_empty()) {
         state(thing, kind, ctx);
         ctx.child("appended", tail);
         return true;

@@ -24,9 +24,12 @@ pub fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         ctx.fact(rule, describe(thing.kind));
     } else if names::runs(&extension) && thing.kind != Kind::Empty {
         ctx.fact("files/executable-name", &format!(".{extension}"));
+    } else if matches!(extension.as_str(), "iso" | "vhd" | "vhdx" | "dmg") && thing.kind == Kind::Text {
+        ctx.fact("files/disk-image", &format!(".{extension}"));
     }
+    // A stump under its right name is a failed download; under another it is somebody trying what a sniffer believes.
     let shown = matches!(thing.kind.nature(), Nature::Media) || matches!(thing.kind, Kind::Pdf | Kind::Rtf | Kind::Svg);
-    if shown && thing.bytes.len() <= HEAD_ONLY_BYTES_MAX {
+    if shown && thing.bytes.len() <= HEAD_ONLY_BYTES_MAX && !thing.kind.extensions().contains(&extension.as_str()) {
         ctx.gap(GapReason::Corrupt, "nothing follows its first bytes");
     }
 }
@@ -37,7 +40,7 @@ fn rule_of_kind(thing: &Thing<'_>, extension: &str) -> Option<&'static str> {
     Some(match thing.kind {
         Pe | Dos | Com | Elf | AppImage | MachO | Dex | JavaClass | Swf | Wasm | PythonBytecode | LlvmBitcode
         | LuaBytecode => "files/program",
-        Msi | Msix | Deb | Rpm | Xar | NuGet | ClickOnce | Jnlp => "files/installer",
+        Msi | Msix | Xar | NuGet | ClickOnce | Jnlp => "files/installer",
         Apk | Ipa | Jar | MacApp => "files/app",
         ChromeExtension | FirefoxExtension | Vsix => "files/browser-extension",
         Lnk | DesktopEntry | Scf | SettingContent | LibraryMs | Mmc | Rdp | WebQuery => "files/shortcut",

@@ -31,6 +31,7 @@ pub const INSPECTORS: &[Inspector] = &[
     Inspector { name: "arj", wants: |thing| thing.kind == Kind::Arj, look: old::look_at_arj },
     Inspector { name: "cpio", wants: |thing| thing.kind == Kind::Cpio, look: old::look_at_cpio },
     Inspector { name: "ar", wants: |thing| matches!(thing.kind, Kind::Ar | Kind::Deb), look: old::look_at_ar },
+    Inspector { name: "rpm", wants: |thing| thing.kind == Kind::Rpm, look: old::look_at_rpm },
     Inspector { name: "disks", wants: disks::wants, look: disks::look },
     Inspector { name: "eml", wants: |thing| mail::is_mail(thing.kind), look: mail::look_at_eml },
     Inspector { name: "msg", wants: |thing| thing.kind == Kind::Msg, look: mail::look_at_msg },

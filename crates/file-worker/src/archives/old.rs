@@ -1,4 +1,4 @@
-//! Archives of old: LZH, ARJ, cpio, ar. Small readers of their own, but for LZH.
+//! Archives of old: LZH, ARJ, cpio, ar, and the packages made of them. Small readers of their own, but for LZH.
 
 use crate::names;
 use crate::walk::{Context, Thing};
@@ -155,6 +155,28 @@ pub(super) fn look_at_ar(thing: &Thing<'_>, ctx: &mut Context<'_>) {
             ctx.child(name, body);
         }
         rest = after.get(size.saturating_add(size & 1)..).unwrap_or_default();
+    }
+}
+
+/// RPM: a lead, two headers, and the compressed payload, which is a cpio.
+pub(super) fn look_at_rpm(thing: &Thing<'_>, ctx: &mut Context<'_>) {
+    const LEAD_BYTES: usize = 96;
+    let header_end = |at: usize| -> Option<usize> {
+        let head = thing.bytes.get(at..at.checked_add(16)?)?;
+        let number =
+            |from: usize| u32::from_be_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]) as usize;
+        if !head.starts_with(b"\x8e\xad\xe8") {
+            return None;
+        }
+        at.checked_add(16)?.checked_add(number(8).checked_mul(16)?)?.checked_add(number(12))
+    };
+    let payload = header_end(LEAD_BYTES)
+        .map(|end| end.next_multiple_of(8))
+        .and_then(header_end)
+        .and_then(|at| thing.bytes.get(at..))
+        .unwrap_or_default();
+    if !payload.is_empty() {
+        ctx.child("payload", payload);
     }
 }
 

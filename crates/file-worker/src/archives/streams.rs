@@ -25,8 +25,15 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
     };
     match reader {
         Ok(mut reader) => ctx.unpack(&name, bytes.len() as u64, &mut *reader),
+        // Packed against a dictionary that is not in the file: whoever gets it cannot unpack it either.
+        Err(_) if thing.kind == Kind::Zstd && zstd_needs_dictionary(bytes) => {}
         Err(detail) => ctx.gap_of(GapReason::Corrupt, &detail, FileClass::Archive),
     }
+}
+
+/// The frame header's dictionary flag.
+fn zstd_needs_dictionary(bytes: &[u8]) -> bool {
+    bytes.get(4).is_some_and(|descriptor| descriptor & 3 != 0)
 }
 
 /// The name the content would get: gzip may carry it, else the stream's own name without its last extension.

@@ -4,6 +4,8 @@ use crate::walk::{Context, Thing};
 use guarita_message::{FileClass, GapReason};
 
 const BLOCK: usize = 512;
+/// What may follow the last entry: a tape's record.
+const END_BYTES_MAX: usize = 10_240;
 /// A long name or a pax header that is read.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
@@ -22,7 +24,8 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
             continue;
         }
         if !checksum_fits(header) {
-            if rest.len() != thing.bytes.len() {
+            // Padding with anything is common behind the end; in the middle it is a gap.
+            if rest.len() != thing.bytes.len() && rest.len() > END_BYTES_MAX {
                 ctx.gap_of(GapReason::Corrupt, "the tar breaks off", FileClass::Archive);
             }
             return;
@@ -52,15 +55,12 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
                     }
                     b'5' => {}
                     _ => {
-                        if size > length as u64 {
-                            let claims_absurd = size > (thing.bytes.len() as u64).saturating_mul(1024).max(1 << 36);
-                            if claims_absurd {
-                                ctx.within(&name, |ctx| {
-                                    ctx.fact("files/archive-bomb", "claims to be far larger than the archive")
-                                });
-                            }
+                        // What lies behind the file's end reaches nobody; a claim beyond all measure is an attack on
+                        // whoever believes it.
+                        let absurd = (thing.bytes.len() as u64).saturating_mul(1024).max(1 << 36);
+                        if size > length as u64 && size > absurd {
                             ctx.within(&name, |ctx| {
-                                ctx.gap_of(GapReason::Corrupt, "the entry is cut off", FileClass::Archive)
+                                ctx.fact("files/archive-bomb", "claims to be far larger than the archive");
                             });
                         }
                         ctx.child(&name, body);

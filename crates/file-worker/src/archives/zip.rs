@@ -52,7 +52,8 @@ fn state_oddities(zip: &Zip<'_>, thing: &Thing<'_>, ctx: &mut Context<'_>) {
             Oddity::Hidden(name) => ctx.fact("files/zip-hidden-entry", name),
             Oddity::Split => ctx.gap_of(GapReason::Unsupported, "one part of a split archive", FileClass::Archive),
             Oddity::TooMany => ctx.stopped(crate::walk::Stop::Entries),
-            Oddity::NoDirectory if thing.bytes.len() > 22 => {
+            // Cut off: the entries that are there are found by their own headers.
+            Oddity::NoDirectory if thing.bytes.len() > 22 && zip.entries().is_empty() => {
                 ctx.gap_of(GapReason::Corrupt, "the zip has no readable directory", FileClass::Archive);
             }
             Oddity::NoDirectory => {}
@@ -104,6 +105,11 @@ impl<'a> Zip<'a> {
             return None;
         };
         if !entry.is_encrypted() {
+            if (1..=6).contains(&entry.method)
+                && let Some(bytes) = self.unpack_old(index, ctx.limits().thing_bytes_max)
+            {
+                return Some(Box::new(Cursor::new(bytes)));
+            }
             return self.decoder(ctx, entry, entry.method, Box::new(packed));
         }
         let method = entry.aes.map_or(entry.method, |aes| aes.method);
@@ -120,6 +126,14 @@ impl<'a> Zip<'a> {
                 None
             }
         }
+    }
+
+    /// Shrunk, reduced and imploded entries, by the `zip` crate.
+    fn unpack_old(&self, index: usize, bytes_max: u64) -> Option<Vec<u8>> {
+        let mut archive = zip::ZipArchive::new(Cursor::new(self.bytes())).ok()?;
+        let mut bytes = Vec::new();
+        archive.by_index(index).ok()?.take(bytes_max).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn decoder(

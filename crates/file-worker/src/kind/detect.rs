@@ -16,6 +16,9 @@ pub fn detect(bytes: &[u8], name: &str) -> Kind {
     if let Some(kind) = by_magic(bytes, &extension) {
         return kind;
     }
+    if text::names_an_interpreter(bytes) {
+        return text::detect(bytes, &extension);
+    }
     let head = &bytes[..bytes.len().min(PDF_HEADER_WITHIN)];
     let is_text = text::looks_like_text(bytes);
     if let Some(at) = memchr::memmem::find(head, b"%PDF-")
@@ -123,6 +126,8 @@ const MAGIC: &[(usize, &[u8], Kind)] = &[
     (0, b"\x89PNG\r\n\x1a\n", Kind::Png),
     (0, b"GIF87a", Kind::Gif),
     (0, b"GIF89a", Kind::Gif),
+    (0, b"GIF8", Kind::Gif),
+    (0, b"\xff\xd8", Kind::Jpeg),
     (0, b"II*\0", Kind::Tiff),
     (0, b"MM\0*", Kind::Tiff),
     (0, b"II+\0", Kind::Tiff),
@@ -226,6 +231,9 @@ fn by_magic(bytes: &[u8], extension: &str) -> Option<Kind> {
         Kind::OtherAudio if bytes.starts_with(b"\x0b\x77") => extension == "ac3",
         Kind::OtherAudio if bytes.starts_with(b"MP+") => bytes.get(3).is_some_and(|b| b & 0x0f >= 7),
         Kind::Mp3 => bytes.get(3).is_none_or(|version| *version < 0x10),
+        // These are whole magics only where nothing follows them.
+        Kind::Gif if bytes.get(4..6) != Some(b"7a") && bytes.get(4..6) != Some(b"9a") => bytes.len() < 6,
+        Kind::Jpeg if bytes.get(2) != Some(&0xff) => bytes.len() < 4,
         Kind::Pdf | Kind::Rtf | Kind::PostScript => true,
         // A magic of letters in a longer text is a word, not a magic.
         _ if magic_is_letters(bytes) => !text::looks_like_text(bytes) || bytes.len() < 16,

@@ -9,6 +9,13 @@ const HEAD_BYTES: usize = 64 << 10;
 /// How much decides whether it is text at all.
 const SNIFF_BYTES: usize = 8 << 10;
 
+/// A first line that hands the file to an interpreter, whatever follows it.
+pub fn names_an_interpreter(bytes: &[u8]) -> bool {
+    let line = bytes.strip_prefix(b"#!").unwrap_or_default();
+    let path = line.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
+    path.is_some_and(|at| line[at] == b'/')
+}
+
 /// No zero bytes and hardly any control characters; UTF-16 counts if it has a mark or looks it.
 pub fn looks_like_text(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
@@ -274,7 +281,7 @@ fn first_element(start: &str) -> &str {
                 Some(end) => rest = &comment[end + 3..],
                 None => return "",
             }
-        } else if rest.starts_with("!doctype") && rest[..rest.len().min(4096)].contains('[') {
+        } else if rest.starts_with("!doctype") && rest.bytes().take(4096).any(|byte| byte == b'[') {
             // An internal subset holds `<!entity …>`; the root comes after `]>`.
             let close = rest.find('>').unwrap_or(0);
             if rest.find('[').is_some_and(|at| at < close) {
@@ -336,16 +343,14 @@ fn mail_kind(start: &str) -> Option<Kind> {
         if line.is_empty() {
             break;
         }
+        if number == 0 && mbox {
+            continue;
+        }
         if line.starts_with([' ', '\t']) {
             is_archive |= line.contains("multipart/related");
             continue;
         }
-        let Some((field, value)) = line.split_once(':') else {
-            if number == 0 && mbox {
-                continue;
-            }
-            return None;
-        };
+        let Some((field, value)) = line.split_once(':') else { return None };
         if field.is_empty() || !field.bytes().all(|b| b.is_ascii_graphic()) {
             return None;
         }

@@ -179,6 +179,10 @@ impl<'a> Context<'a> {
                     bytes.extend_from_slice(&block[..count]);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                // The file ends here: what is not there reaches nobody, and what is there was looked at.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof && !bytes.is_empty() => {
+                    return (bytes, false);
+                }
                 Err(error) => {
                     let detail = format!("cannot be unpacked: {}", short(&error.to_string()));
                     self.within(name, |ctx| ctx.gap_of(GapReason::Corrupt, &detail, FileClass::Archive));

@@ -93,6 +93,10 @@ impl<'a> Zip<'a> {
         &self.oddities
     }
 
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Packed bytes of entry `index`.
     pub(super) fn packed_bytes(&self, index: usize) -> Option<&'a [u8]> {
         self.bytes.get(self.entries.get(index)?.data.clone()?)
@@ -165,6 +169,12 @@ impl<'a> Zip<'a> {
         if local_name != central_name && !same_but_for_slashes(local_name, central_name) {
             let name = decode_name(local_name, u16_at(header, 6), &[]);
             self.odd(Oddity::HeadersDisagree(format!("{} / {name}", entry.name)));
+        }
+        // A reader that trusts the local header would unpack more than the directory shows.
+        let local_packed = u64::from(u32_at(header, 18));
+        if u16_at(header, 6) & 8 == 0 && local_packed > entry.packed && local_packed != u64::from(u32::MAX) {
+            self.odd(Oddity::HeadersDisagree(format!("{}: two lengths", entry.name)));
+            entry.packed = local_packed;
         }
         let packed = usize::try_from(entry.packed).unwrap_or(usize::MAX);
         // Truncated data is still looked at as far as it goes.
