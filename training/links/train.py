@@ -12,8 +12,8 @@ learned is what is later looked at.
 Two stages. A logistic regression over hashed n-grams, its weights kept as 8-bit numbers; then boosted trees over the
 n-grams' sums by part of the link and the hand-made features. The trees see sums of links their regression was not
 trained on, as they will in use. One fifth of the registrable domains is held out: the scale of the score is set on it,
-and the figures printed are from it (`--held-out FILE` keeps those weights, to measure them with the rules). What ships
-is then learned in the same way from all domains.
+and the figures printed are from it (`--held-out FILE` keeps those weights, to measure them with the rules; they are
+what ships today). Then the same is learned from all domains, to `--out`.
 
 Sources in NEVER are measured, not learned from: their terms forbid it.
 """
