@@ -2,7 +2,7 @@
 //! of an OLE file, which the walk looks at like any other.
 
 use super::bytes::find;
-use super::pdf_syntax::inflate;
+use super::pdf_filters::inflate;
 use super::report::Report;
 
 const MAGIC: &[u8] = b"ActiveMime";

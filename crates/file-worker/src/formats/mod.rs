@@ -19,6 +19,7 @@ mod ole;
 mod onenote;
 mod ooxml;
 mod pdf;
+mod pdf_filters;
 mod pdf_syntax;
 mod pixels;
 mod qr;

@@ -2,7 +2,7 @@
 //! every entry; this only reads the few it is asked for.
 
 use super::bytes::{index, take, u16_le, u32_le};
-use super::pdf_syntax::inflate_raw;
+use super::pdf_filters::inflate_raw;
 use super::report::Report;
 
 const ENTRIES_MAX: usize = 70_000;
