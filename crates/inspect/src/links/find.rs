@@ -103,8 +103,10 @@ const SCHEMES: &[(&str, &str)] = &[
     ("tg", "tg://"),
     ("ws", "ws://"),
 ];
+/// Whether what stands after a scheme's colon fits it.
+type Follows = fn(&[u8]) -> bool;
 /// Schemes without one, and what must follow for it to be no ordinary word and colon.
-const OPAQUE: &[(&str, &str, fn(&[u8]) -> bool)] = &[
+const OPAQUE: &[(&str, &str, Follows)] = &[
     ("javascript", "javascript:", |rest| rest.first().is_some_and(|b| !b.is_ascii_whitespace())),
     ("vbscript", "vbscript:", |rest| rest.first().is_some_and(|b| !b.is_ascii_whitespace())),
     ("data", "data:", |rest| {

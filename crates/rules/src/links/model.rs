@@ -115,7 +115,7 @@ impl Reader<'_> {
             };
             let leaf = node.left == 0 && node.right == 0;
             let child = |next: u16| usize::from(next) > at && usize::from(next) < count;
-            if !leaf && !(child(node.left) && child(node.right)) {
+            if !(leaf || child(node.left) && child(node.right)) {
                 return Err("a tree's branch leads nowhere");
             }
             if usize::from(node.feature) >= features.max(1) {
