@@ -1,5 +1,7 @@
 //! The text rules as they ship: every sample, and what a reader of this repository may rely on.
 
+#![allow(clippy::unwrap_used)]
+
 use guarita_inspect::texts::{TextContext, inspect_text, run_samples};
 use guarita_message::{Category, Severity, TextRole, Verdict};
 use guarita_rules::{Language, RuleFile, RuleSet};

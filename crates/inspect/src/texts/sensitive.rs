@@ -8,7 +8,7 @@ mod digits;
 mod identity;
 mod secrets;
 
-use super::words::Words;
+use super::words::{Words, boundary_before};
 use digits::Groups;
 
 /// At most so many findings of a kind come from one text; what is left of its cards goes into one last, wide span.
@@ -38,7 +38,7 @@ pub(super) fn find(text: &str, words: &Words) -> Vec<Sensitive> {
 /// The words right before byte `at`, folded, the nearest first; no more than `count`.
 fn words_before(text: &str, at: usize, count: usize) -> Vec<String> {
     const BYTES: usize = 60;
-    let from = text.ceil_char_boundary(at.saturating_sub(BYTES));
+    let from = boundary_before(text, at.saturating_sub(BYTES));
     let words = Words::of(&text[from..at]);
     words.list.iter().rev().take(count).map(|word| words.text(word).to_owned()).collect()
 }

@@ -43,6 +43,11 @@ impl Word {
     }
 }
 
+/// The last place at or before byte `at` where a character begins.
+pub(super) fn boundary_before(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
 fn bit(kind: WordKind) -> u16 {
     1 << kind as u8
 }
@@ -59,8 +64,8 @@ impl Words {
         if text.len() <= 2 * TEXT_BYTES_MAX {
             words.read(text, 0);
         } else {
-            let head = text.floor_char_boundary(TEXT_BYTES_MAX);
-            let tail = text.ceil_char_boundary(text.len() - TEXT_BYTES_MAX);
+            let head = boundary_before(text, TEXT_BYTES_MAX);
+            let tail = boundary_before(text, text.len() - TEXT_BYTES_MAX);
             words.read(&text[..head], 0);
             words.read(&text[tail..], tail);
         }
@@ -80,7 +85,7 @@ impl Words {
         }
         let mut single = String::with_capacity(text.len());
         for c in text.chars() {
-            if single.chars().next_back() != Some(c) {
+            if !single.ends_with(c) {
                 single.push(c);
             }
         }

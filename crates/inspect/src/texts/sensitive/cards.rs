@@ -213,7 +213,7 @@ fn luhn(digits: &[u8]) -> bool {
             if i % 2 == 0 { digit } else { (digit * 2) / 10 + (digit * 2) % 10 }
         })
         .sum();
-    sum % 10 == 0 && digits.iter().any(|digit| *digit != digits[0])
+    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != digits[0])
 }
 
 /// First six digits and lengths that issuers have given out: (from, to, shortest, longest).

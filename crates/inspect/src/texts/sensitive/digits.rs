@@ -122,15 +122,6 @@ impl Groups {
                 && groups[1..].iter().all(|group| !matches!(group.tie, Tie::None | Tie::Comma) && !group.glued_before)
         })
     }
-
-    /// The groups `from..to` stand for themselves: no letter and no dot, dash or slash ties them to more.
-    pub fn stands_alone(&self, from: usize, to: usize) -> bool {
-        let tied = |tie: Tie| matches!(tie, Tie::Dot | Tie::Dash | Tie::Slash | Tie::Other);
-        !self.list[from].glued_before
-            && !self.list[to - 1].glued_after
-            && !tied(self.list[from].tie)
-            && !self.list.get(to).is_some_and(|next| tied(next.tie))
-    }
 }
 
 fn tie_of(c: char) -> Tie {

@@ -90,7 +90,7 @@ fn number_at(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
             let is = match (named, other) {
                 (Some(named), Some(other)) => named <= other,
                 (Some(_), None) => true,
-                (None, Some(_)) => !bare && !seen.first().is_some_and(|word| word.as_str() == "55"),
+                (None, Some(_)) => !bare && seen.first().is_none_or(|word| word.as_str() != "55"),
                 (None, None) => !mobile,
             };
             if is {

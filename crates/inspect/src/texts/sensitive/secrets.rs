@@ -1,7 +1,7 @@
 //! Passwords, one-time codes and private keys that are sent in chat.
 
 use super::{SPANS_MAX, Sensitive};
-use crate::texts::words::Words;
+use crate::texts::words::{Words, boundary_before};
 use guarita_rules::texts::WordKind;
 
 const PASSWORD: &str = "texts/password";
@@ -103,7 +103,7 @@ fn keys(text: &str, found: &mut Vec<Sensitive>) {
     while count < SPANS_MAX
         && let Some(begin) = text[at..].find("-----BEGIN ").map(|begin| at + begin)
     {
-        let line = &text[begin..text.len().min(text.ceil_char_boundary(begin + 80))];
+        let line = &text[begin..boundary_before(text, begin + 80)];
         at = begin + 11;
         if !line.contains("PRIVATE KEY") {
             continue;
