@@ -15,6 +15,8 @@ const CODES_MAX: usize = 16;
 /// The longer side that detection works on; larger pictures are shrunk to it, small ones enlarged.
 const SIDE_MAX: usize = 1600;
 const SIDE_SMALL: usize = 300;
+/// Codes with larger modules gain nothing from being enlarged.
+const SMALL_MODULE_PIXELS: usize = 3;
 
 /// An encoded picture (PNG, JPEG, WebP, GIF, BMP).
 pub fn in_picture(data: &[u8], report: &mut dyn Report) {
@@ -31,9 +33,10 @@ pub fn in_luma(width: usize, height: usize, luma: &[u8], report: &mut dyn Report
     let (width, height, luma) = shrink(width, height, luma);
     let mut codes = Vec::new();
     for inverted in [false, true] {
-        if !codes.is_empty() || report.stop() || !has_finders(width, height, &luma, inverted) {
+        if !codes.is_empty() || report.stop() {
             continue;
         }
+        let Some(module) = find_finders(width, height, &luma, inverted) else { continue };
         let turned: Vec<u8>;
         let pixels = if inverted {
             turned = luma.iter().map(|v| 255 - v).collect();
@@ -43,7 +46,7 @@ pub fn in_luma(width: usize, height: usize, luma: &[u8], report: &mut dyn Report
         };
         decode(width, height, pixels, &mut codes);
         let side = width.max(height);
-        if codes.is_empty() && side <= SIDE_MAX / 2 {
+        if codes.is_empty() && side <= SIDE_MAX / 2 && module <= SMALL_MODULE_PIXELS {
             let (w, h, larger) = enlarge(width, height, pixels, if side <= SIDE_SMALL { 4 } else { 2 });
             decode(w, h, &larger, &mut codes);
         }
@@ -104,8 +107,9 @@ fn pix_receiver(code: &str) -> Option<String> {
     }
 }
 
-/// Looks for at least three places, apart and alike in size, whose runs of dark and light are 1:1:3:1:1 across and down.
-fn has_finders(width: usize, height: usize, luma: &[u8], inverted: bool) -> bool {
+/// Looks for three places, alike in size and at the corners of a square, whose runs of dark and light are 1:1:3:1:1 across
+/// and down. Returns the pixels of a module.
+fn find_finders(width: usize, height: usize, luma: &[u8], inverted: bool) -> Option<usize> {
     let step = (height / 400).max(1);
     let mut seen: Vec<Finder> = Vec::new();
     let mut found = Vec::new();
@@ -120,22 +124,42 @@ fn has_finders(width: usize, height: usize, luma: &[u8], inverted: bool) -> bool
             if near || !holds_down(width, height, luma, inverted, across, y) {
                 continue;
             }
-            seen.push(Finder { y, ..*across });
-            let alike = |other: &&Finder| other.module * 2 >= across.module && across.module * 2 >= other.module;
-            if seen.iter().filter(alike).count() >= 3 {
-                return true;
+            let new = Finder { y, ..*across };
+            let alike = |other: &&Finder| other.module * 2 >= new.module && new.module * 2 >= other.module;
+            let others: Vec<&Finder> = seen.iter().filter(alike).collect();
+            let square = others
+                .iter()
+                .enumerate()
+                .any(|(i, first)| others[..i].iter().any(|second| is_corner(&new, first, second)));
+            if square {
+                return Some(new.module);
             }
+            seen.push(new);
             if seen.len() > FINDERS_MAX {
-                return false;
+                return None;
             }
         }
     }
-    false
+    None
+}
+
+/// Whether three places stand as three corners of a square do, seen a little from the side.
+fn is_corner(a: &Finder, b: &Finder, c: &Finder) -> bool {
+    let distance = |p: &Finder, q: &Finder| {
+        let (dx, dy) = (p.x.abs_diff(q.x) as u64, p.y.abs_diff(q.y) as u64);
+        dx * dx + dy * dy
+    };
+    let mut sides = [distance(a, b), distance(b, c), distance(a, c)];
+    sides.sort_unstable();
+    let [short, middle, long] = sides;
+    let module = a.module.max(b.module).max(c.module) as u64;
+    let far_enough = short >= (7 * module) * (7 * module);
+    far_enough && middle <= 2 * short && long.abs_diff(short + middle) * 5 <= (short + middle) * 2
 }
 
 const CANDIDATES_PER_ROW_MAX: usize = 64;
 /// More places than this are a texture, not codes.
-const FINDERS_MAX: usize = 400;
+const FINDERS_MAX: usize = 200;
 
 /// A place that may be a finder pattern: its middle, the width of a module, and the grey between its dark and light.
 #[derive(Clone, Copy)]
