@@ -25,9 +25,9 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
                     ..TextContext::default()
                 };
                 inspection.merge(inspect_text(text, &part.place, &context, &brains.rules));
-                let context = LinkContext { in_text: true, ..LinkContext::default() };
                 for link in links {
                     let span = Some(link.span);
+                    let context = LinkContext { in_text: true, shown: link.shown, ..LinkContext::default() };
                     inspection.merge(inspect_link(&link.url, &part.place, span, &context, &brains.rules, lists));
                 }
             }
@@ -42,8 +42,8 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
             FoundParts::Text(text) => {
                 let context = TextContext { role: TextRole::Answer, ..TextContext::default() };
                 let mut seen = inspect_text(text, &found.place, &context, &brains.rules);
-                let context = LinkContext { in_text: true, ..LinkContext::default() };
                 for link in find_links(text) {
+                    let context = LinkContext { in_text: true, shown: link.shown, ..LinkContext::default() };
                     seen.merge(inspect_link(&link.url, &found.place, None, &context, &brains.rules, lists));
                 }
                 seen
