@@ -3,6 +3,8 @@
 //! `FILES=/path/to/files cargo run --release -p guarita-file-worker --example measure [label] [--all]`
 //! (`PASSWORDS="1234 2024"` as if the message held them) reads `LABELS.tsv` (`path label true_type … orig_name features`) there and shows misses of every label, or all of one.
 
+#![allow(clippy::print_stdout, reason = "it prints a table")]
+
 use guarita_file_worker::{Job, Kit, look, walk::Limits};
 use guarita_message::Severity;
 use guarita_rules::{Language, RuleFile, RuleSet};

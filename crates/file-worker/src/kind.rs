@@ -101,7 +101,7 @@ kinds! {
     // Sound
     Ogg "audio/ogg" Audio Media ["ogg" "oga" "opus" "spx"];
     Mp3 "audio/mpeg" Audio Media ["mp3" "mp2" "mpga"];
-    M4a "audio/mp4" Audio Media ["m4a" "m4b" "mp4" "aac"];
+    M4a "audio/mp4" Audio Media ["m4a" "m4b" "m4p" "mp4" "aac"];
     Aac "audio/aac" Audio Media ["aac"];
     Amr "audio/amr" Audio Media ["amr" "3ga"];
     Wav "audio/wav" Audio Media ["wav" "wave"];

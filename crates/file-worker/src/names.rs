@@ -200,9 +200,9 @@ fn judge(ctx: &mut Context<'_>, name: &str, in_archive: bool) {
     } else if in_archive && is_absolute(name) {
         ctx.fact("files/absolute-path", name);
     }
-    if base.contains(['\u{202e}', '\u{202d}']) {
-        ctx.fact("files/name-turned-around", base);
-    } else if base.contains(|c| matches!(c, '\u{202a}'..='\u{202c}' | '\u{2066}'..='\u{2069}')) && runs(&extension) {
+    let overridden = base.contains(['\u{202e}', '\u{202d}']);
+    let marked = base.contains(|c| matches!(c, '\u{202a}'..='\u{202c}' | '\u{2066}'..='\u{2069}'));
+    if overridden || marked && runs(&extension) {
         ctx.fact("files/name-turned-around", base);
     }
     if longest_run_of_spaces(base) >= PADDING_SPACES_MIN {

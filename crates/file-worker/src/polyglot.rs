@@ -106,7 +106,7 @@ fn look_for_pdf(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         if at > 0 && (matters(kind) || kind == Kind::Html || kind.nature() == Nature::Media) {
             state(thing, kind, ctx);
         }
-    } else if thing.kind != Kind::Unknown && memchr::memmem::find(thing.bytes, b" obj").is_some() {
+    } else if !matches!(thing.kind, Kind::Unknown | Kind::Wmf) && memchr::memmem::find(thing.bytes, b" obj").is_some() {
         state(thing, Kind::Pdf, ctx);
         ctx.child("pdf", &thing.bytes[at..]);
     }

@@ -89,7 +89,8 @@ fn extensions_are_what_windows_takes_for_one() {
 }
 
 fn kit() -> Kit {
-    Kit::new(RuleSet::compile(Vec::new(), Language::English).unwrap(), Limits::default()).unwrap()
+    let rules = RuleSet::compile(Vec::new(), Language::English).expect("no rules compile");
+    Kit::new(rules, Limits::default()).expect("no rules compile")
 }
 
 fn seen(kit: &Kit, bytes: &[u8], passwords: &[&str]) -> Report {

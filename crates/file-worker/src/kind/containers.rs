@@ -64,7 +64,8 @@ pub(super) fn zip_kind(bytes: &[u8], extension: &str) -> Kind {
         }
         return Kind::OoxmlOther;
     }
-    if has("META-INF/MANIFEST.MF") && !has("content.xml") || ends(".class") {
+    let called_jar = matches!(extension, "jar" | "war" | "ear");
+    if has("META-INF/MANIFEST.MF") && !has("content.xml") || called_jar && ends(".class") {
         return Kind::Jar;
     }
     if has("install.rdf") || has("META-INF/mozilla.rsa") || has("manifest.json") && extension == "xpi" {
@@ -92,10 +93,10 @@ pub(super) fn ole_kind(bytes: &[u8]) -> Kind {
     if has("EncryptedPackage") || has("EncryptionInfo") {
         return Kind::OfficeEncrypted;
     }
-    match directory.iter().find(|entry| entry.is_root).map(|root| root.clsid) {
-        // {000C1084-…}, {000C1086-…}, {000C1082-…}: installer package, patch, transform.
-        Some([0x84 | 0x86 | 0x82, 0x10, 0x0c, 0, 0, 0, 0, 0, 0xc0, ..]) => return Kind::Msi,
-        _ => {}
+    // {000C1084-…}, {000C1086-…}, {000C1082-…}: installer package, patch, transform.
+    let root = directory.iter().find(|entry| entry.is_root).map(|root| root.clsid);
+    if matches!(root, Some([0x84 | 0x86 | 0x82, 0x10, 0x0c, 0, 0, 0, 0, 0, 0xc0, ..])) {
+        return Kind::Msi;
     }
     if directory
         .iter()

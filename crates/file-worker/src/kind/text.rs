@@ -350,7 +350,7 @@ fn mail_kind(start: &str) -> Option<Kind> {
             is_archive |= line.contains("multipart/related");
             continue;
         }
-        let Some((field, value)) = line.split_once(':') else { return None };
+        let (field, value) = line.split_once(':')?;
         if field.is_empty() || !field.bytes().all(|b| b.is_ascii_graphic()) {
             return None;
         }

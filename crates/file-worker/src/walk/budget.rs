@@ -128,7 +128,7 @@ impl Ledger {
         self.unpacked = self.unpacked.saturating_add(bytes);
         let limits = &self.limits;
         let out_of_all = self.unpacked / self.input_bytes.max(1);
-        let out_of_this = if packed == 0 { 0 } else { so_far / packed };
+        let out_of_this = so_far.checked_div(packed).unwrap_or(0);
         if self.unpacked > limits.bomb_bytes_min && out_of_all > limits.ratio_max {
             return self.end(Stop::Ratio);
         }

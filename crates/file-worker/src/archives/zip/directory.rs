@@ -300,10 +300,9 @@ fn read_end(bytes: &[u8], at: usize) -> Option<End> {
     let mut size = u64::from(u32_at(record, 12));
     let mut offset = u64::from(u32_at(record, 16));
     let mut before = at;
-    if offset == u64::from(u32::MAX) || size == u64::from(u32::MAX) || u16_at(record, 10) == u16::MAX {
-        if let Some((end64, size64, offset64)) = read_end64(bytes, at) {
-            (before, size, offset) = (end64, size64, offset64);
-        }
+    let is_wide = offset == u64::from(u32::MAX) || size == u64::from(u32::MAX) || u16_at(record, 10) == u16::MAX;
+    if is_wide && let Some((end64, size64, offset64)) = read_end64(bytes, at) {
+        (before, size, offset) = (end64, size64, offset64);
     }
     let is_split = disk != 0 && disk != u16::MAX;
     let size = usize::try_from(size).ok()?;
