@@ -1,6 +1,7 @@
 # Thin names for what people do here. Each installs what it needs on Debian and Ubuntu; elsewhere it says what to install.
 .PHONY: demo run test lint bench fuzz simulate test-clients setup
 export CARGO_TERM_COLOR ?= auto
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 demo: setup ## a whole conversation through the gateway, shown side by side
 	cargo run --quiet --bin guarita -- demo $(ARGS)

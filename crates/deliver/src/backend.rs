@@ -1,6 +1,6 @@
 //! One backend: its connections, its signature, its breaker.
 
-use crate::Breaker;
+use crate::{Breaker, BreakerState};
 use bytes::Bytes;
 use guarita_message::{DeliveryId, Lane, Verdict};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -86,7 +86,9 @@ pub struct Backend {
     url: Uri,
     secret: Vec<u8>,
     response_max: Duration,
-    pub breaker: Breaker,
+    /// Messages have a breaker of their own: a backend that answers 503 to statuses must not hold them up.
+    messages: Breaker,
+    others: Breaker,
 }
 
 impl Backend {
@@ -122,15 +124,18 @@ impl Backend {
             url,
             secret: config.secret.clone().into_bytes(),
             response_max: Duration::from_secs(config.response_seconds_max),
-            breaker: Breaker::default(),
+            messages: Breaker::default(),
+            others: Breaker::default(),
         })
     }
 
     /// One attempt. Never fails: what went wrong is in the outcome.
     pub async fn deliver(&self, outgoing: Outgoing) -> Outcome {
-        if let Err(wait) = self.breaker.ask(Instant::now()) {
+        let breaker = if outgoing.lane == Lane::Message { &self.messages } else { &self.others };
+        if let Err(wait) = breaker.ask(Instant::now()) {
             return Outcome::Spared { wait };
         }
+        let mut outage = true;
         let request = self.request(outgoing);
         let answer = tokio::time::timeout(self.response_max, self.client.request(request)).await;
         let outcome = match answer {
@@ -147,19 +152,21 @@ impl Backend {
                     .and_then(|value| value.to_str().ok()?.parse().ok())
                     .map(Duration::from_secs);
                 read_away(response.into_body()).await;
+                outage = matches!(status.as_u16(), 429 | 502 | 503 | 504);
                 judge(status, asked)
             }
         };
-        let is_outage = match &outcome {
-            Outcome::RetryAfter { error, .. } => !error.ends_with("500"),
-            _ => false,
-        };
-        if is_outage {
-            self.breaker.failed(Instant::now());
+        if outage {
+            breaker.failed(Instant::now());
         } else {
-            self.breaker.succeeded();
+            breaker.succeeded();
         }
         outcome
+    }
+
+    /// The breakers of messages and of everything else.
+    pub fn breakers(&self) -> [BreakerState; 2] {
+        [self.messages.state(), self.others.state()]
     }
 
     fn request(&self, outgoing: Outgoing) -> Request<Full<Bytes>> {

@@ -24,7 +24,9 @@ const OPTIONAL: [&str; 6] = [
     "storage.key_file",
 ];
 /// Keys whose value may stand in a file of its own: `<key>_file`.
-const SECRETS: [&str; 4] = ["receive.verify_token", "receive.app_secret", "graph.access_token", "backend.secret"];
+/// A list (`media.tokens`) has one a line.
+const SECRETS: [&str; 5] =
+    ["receive.verify_token", "receive.app_secret", "graph.access_token", "backend.secret", "media.tokens"];
 /// Keys that take a single string or a list.
 const ONE_OR_MORE: [&str; 1] = ["clamav.address"];
 
@@ -134,7 +136,17 @@ impl Settings {
                 Some((name, text))
             }
         };
-        Self::layer(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), std::env::vars())
+        let mut environment = Vec::new();
+        for (key, value) in std::env::vars_os() {
+            let Some(key) = key.to_str().filter(|key| key.starts_with("GUARITA__")) else { continue };
+            let value = value.into_string().map_err(|_| ConfigError {
+                at: format!("environment {key}"),
+                problem: "its value is not UTF-8".into(),
+                mend: "write it as UTF-8, or put it into the file".into(),
+            })?;
+            environment.push((key.to_owned(), value));
+        }
+        Self::layer(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment.into_iter())
     }
 
     /// The layers, as text; for tests as well.
@@ -180,6 +192,7 @@ impl Settings {
             ("pipeline.in_flight_max", self.pipeline.in_flight_max as u64),
             ("pipeline.files_in_flight_max", self.pipeline.files_in_flight_max as u64),
             ("pipeline.lease_seconds", self.pipeline.lease_seconds),
+            ("pipeline.findings_max", self.pipeline.findings_max as u64),
             ("storage.retention_days", self.storage.retention_days),
             ("storage.quarantine_days", self.storage.quarantine_days),
         ] {
@@ -293,13 +306,14 @@ fn lay_variable(
         Some(_) => {
             let parsed: Option<Value> =
                 format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+            let is_list = matches!(get(defaults, &path), Some(Value::Array(_)));
             match parsed {
-                Some(value) => value,
+                Some(value) if !is_list || value.is_array() => value,
                 // A list without brackets and quotes, as people write them in an environment.
-                None if matches!(get(defaults, &path), Some(Value::Array(_))) => {
+                _ if is_list => {
                     Value::Array(text.split(',').map(|item| Value::String(item.trim().to_owned())).collect())
                 }
-                None => Value::String(text.to_owned()),
+                _ => Value::String(text.to_owned()),
             }
         }
     };
@@ -323,7 +337,17 @@ fn lay_value(
             fault(format!("`{path}`: {file} cannot be read: {error}"), "let this user read it".into())
         })?;
         let text = text.trim_end_matches(['\r', '\n']).to_owned();
-        set(all, secret, Value::String(text));
+        let value = match get(defaults, secret) {
+            Some(Value::Array(_)) => Value::Array(
+                text.lines()
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty())
+                    .map(|line| Value::String(line.to_owned()))
+                    .collect(),
+            ),
+            _ => Value::String(text),
+        };
+        set(all, secret, value);
         origins.insert(secret.to_owned(), at.to_owned());
         return Ok(());
     }
@@ -526,7 +550,7 @@ mod tests {
         let vars = [
             ("GUARITA__STORAGE__RETENTION_DAYS", "9"),
             ("GUARITA__RECEIVE__APP_SECRET", "123"),
-            ("GUARITA__MEDIA__TOKENS", "x,y"),
+            ("GUARITA__MEDIA__TOKENS", "x,12345"),
             ("GUARITA__GRAPH__MEDIA_HOSTS", "[\"127.0.0.1\"]"),
             ("OTHER", "z"),
         ];
@@ -534,7 +558,7 @@ mod tests {
         let settings = Settings::layer(file, vars).unwrap();
         assert_eq!(settings.storage.retention_days, 9);
         assert_eq!(settings.receive.app_secret, "123");
-        assert_eq!(settings.media.tokens, ["x", "y"]);
+        assert_eq!(settings.media.tokens, ["x", "12345"]);
         assert_eq!(settings.graph.media_hosts, ["127.0.0.1"]);
         let bad = [("GUARITA__STORAGE__RETENTION_DAYS".to_owned(), "many".to_owned())];
         let error = Settings::layer(None, bad.into_iter()).unwrap_err().to_string();

@@ -25,6 +25,9 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+/// Longest wait for one part to end by itself; container engines kill after ten seconds.
+const STOP_MAX: Duration = Duration::from_secs(6);
+
 /// The name of the only route until the configuration names others.
 const ROUTE: &str = "default";
 
@@ -179,8 +182,10 @@ impl Gateway {
     /// answered with 200 is on disk.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        for task in self.tasks {
-            let _ = task.await;
+        for mut task in self.tasks {
+            if tokio::time::timeout(STOP_MAX, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         self.inner.engine.stop().await;
     }
@@ -207,8 +212,7 @@ impl Health for Inner {
                 },
             });
             for (name, route) in &self.pipeline.parts().routes {
-                let state = route.backend.breaker.state();
-                let ok = state == guarita_deliver::BreakerState::Closed;
+                let ok = route.backend.breakers().iter().all(|state| *state == guarita_deliver::BreakerState::Closed);
                 checks.push(Check {
                     name: format!("backend {name}"),
                     ok,

@@ -1,10 +1,9 @@
 //! Round 1: a message's files are fetched, kept, and looked at by every file inspector.
 
 use crate::{Parts, RouteSettings};
-use bytes::Bytes;
 use futures_util::future::join_all;
 use guarita_inspect::{Content, FileUnderScan};
-use guarita_media::{BlobStore, FetchProblem, MediaKey, MediaState, StoredMedia};
+use guarita_media::{BlobStore, FetchProblem, FetchedInMemory, MediaKey, MediaState, StoredMedia};
 use guarita_message::{ContentHash, FileClass, FileReport, Gap, Inspection, MediaRef, Message, Part, PartBody};
 use std::{
     io,
@@ -139,8 +138,10 @@ async fn fetch(
     let Some(key) = file.key else {
         let fetched = parts.fetcher.fetch_in_memory(&file.media, &message.account, &route.graph_token, deadline).await;
         return Ok(fetched.map(|fetched| {
-            let content: Arc<dyn Content> = Arc::new(InMemory(fetched.content.clone()));
-            (fetched.hash, content)
+            let hash = fetched.hash;
+            // It holds its share of the memory bound until the last scanner is done with it.
+            let content: Arc<dyn Content> = Arc::new(InMemory(fetched));
+            (hash, content)
         }));
     };
     // Fetched by an earlier look, or before a crash; a webhook that names another digest than what we have is another file.
@@ -191,14 +192,14 @@ impl Content for OnDisk {
     }
 }
 
-struct InMemory(Bytes);
+struct InMemory(FetchedInMemory);
 
 impl Content for InMemory {
     fn bytes(&self) -> u64 {
-        self.0.len() as u64
+        self.0.content.len() as u64
     }
     fn open(&self) -> io::Result<Box<dyn io::Read + Send>> {
-        Ok(Box::new(io::Cursor::new(self.0.clone())))
+        Ok(Box::new(io::Cursor::new(self.0.content.clone())))
     }
 }
 

@@ -14,4 +14,4 @@ mod texts;
 pub use config::{Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
 pub use process::{Judged, Pipeline, judge_body};
 pub use run::run;
-pub use texts::inspect_texts;
+pub use texts::{inspect_texts, keep_worst};

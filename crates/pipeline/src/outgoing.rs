@@ -21,17 +21,16 @@ pub(crate) fn order(
 ) -> Order {
     let JudgedMessage { message, inspection, decision, files } = judged;
     let mut order = Order::of(&message.pointer);
-    order.annotation =
-        (route.annotate == Annotate::Message).then(|| annotation(inspection, decision, id, released_by).to_string());
+    order.annotation = (route.annotate == Annotate::Message).then(|| annotation(judged, id, released_by).to_string());
     order.edits.clone_from(&decision.edits);
     for place in &decision.withheld {
-        let name = inspection.files.iter().find(|file| &file.place == place).map_or("", |file| file.name.as_str());
+        let name = shown_name(message, inspection, place, &decision.edits);
         order.withhold.push(Withhold {
             place: place.clone(),
             form: route.withheld_as,
-            notice: notice(decision, inspection, place, name, &route.notice_language),
+            notice: notice(decision, inspection, place, &name, &route.notice_language),
             replacement_id: replacement_id(parts, message, place),
-            caption: caption_of(message, place, &decision.edits),
+            caption: edited_text(message, &format!("{place}/caption"), &decision.edits),
         });
     }
     for file in files.iter().filter(|file| !decision.withheld.contains(&file.place)) {
@@ -86,12 +85,12 @@ fn replacement_id(parts: &Parts, message: &Message, place: &str) -> String {
 }
 
 /// The value of `guarita` in a message object (SPEC 6).
-pub(crate) fn annotation(
-    inspection: &Inspection,
-    decision: &Decision,
-    id: &DeliveryId,
-    released_by: Option<&str>,
-) -> Value {
+pub(crate) fn annotation(judged: &JudgedMessage, id: &DeliveryId, released_by: Option<&str>) -> Value {
+    let JudgedMessage { message, inspection, decision, .. } = judged;
+    let files = inspection.files.iter().map(|file| {
+        let name = shown_name(message, inspection, &file.place, &decision.edits);
+        guarita_message::FileReport { name, ..file.clone() }
+    });
     let findings = inspection.findings.iter().filter(|finding| !finding.shadow).map(|finding| {
         let mut object = json!({
             "rule": finding.rule, "category": finding.category, "severity": finding.severity,
@@ -111,7 +110,7 @@ pub(crate) fn annotation(
     });
     let mut value = json!({
         "version": 1, "verdict": decision.verdict, "action": decision.action,
-        "findings": findings.collect::<Vec<_>>(), "gaps": gaps.collect::<Vec<_>>(), "files": inspection.files,
+        "findings": findings.collect::<Vec<_>>(), "gaps": gaps.collect::<Vec<_>>(), "files": files.collect::<Vec<_>>(),
         "ref": id,
     });
     if released_by.is_some() {
@@ -148,18 +147,26 @@ pub(crate) fn findings_header(judged: &[JudgedMessage]) -> String {
     }
 }
 
-/// The caption beside the withheld object, as it would have gone on.
-fn caption_of(message: &Message, place: &str, edits: &[TextEdit]) -> Option<String> {
-    let caption = format!("{place}/caption");
-    let part = message.parts.iter().find(|part| part.place == caption)?;
+/// A text of the message as it goes on: defanged and redacted.
+fn edited_text(message: &Message, place: &str, edits: &[TextEdit]) -> Option<String> {
+    let part = message.parts.iter().find(|part| part.place == place)?;
     let PartBody::Text { text, .. } = &part.body else { return None };
     let mut out = text.clone();
     for edit in edits.iter().rev().filter(|edit| edit.pointer == part.pointer) {
-        if out.is_char_boundary(edit.start) && out.is_char_boundary(edit.end) && edit.start <= edit.end {
+        if edit.start <= edit.end && out.is_char_boundary(edit.start) && out.is_char_boundary(edit.end) {
             out.replace_range(edit.start..edit.end, &edit.replacement);
         }
     }
     Some(out)
+}
+
+/// A file's name is the customer's text as well: in notices and annotations it stands as it was decided.
+fn shown_name(message: &Message, inspection: &Inspection, place: &str, edits: &[TextEdit]) -> String {
+    ["filename", "name"]
+        .iter()
+        .find_map(|key| edited_text(message, &format!("{place}/{key}"), edits))
+        .or_else(|| inspection.files.iter().find(|file| file.place == place).map(|file| file.name.clone()))
+        .unwrap_or_default()
 }
 
 /// A decision that lets everything through as it came: what a release means.

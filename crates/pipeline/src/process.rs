@@ -4,7 +4,7 @@ use crate::{
     Annotate, Brains, Parts, RouteSettings,
     files::{SeenFile, fetch_deadline, inspect_files, password_candidates},
     outgoing::{findings_header, media_states, order, released},
-    texts::inspect_texts,
+    texts::{inspect_texts, keep_worst},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -161,6 +161,7 @@ impl Pipeline {
             if claimed.released_by.is_some() {
                 decision = released(decision);
             }
+            keep_worst(&mut inspection, self.parts.config.findings_max);
             judged.push(JudgedMessage { message, inspection, decision, files });
         }
         if judged.iter().any(|judged| judged.decision.hold) {
@@ -194,33 +195,35 @@ impl Pipeline {
 
     async fn round_two(&self, message: Message, inspection: &mut Inspection, brains: &Brains, size: usize) -> Message {
         let started = Instant::now();
-        let findings_max = self.parts.config.findings_max;
-        let message = if size < BLOCKING_BYTES_MIN && inspection.found.is_empty() {
-            inspect_texts(&message, inspection, brains, findings_max);
-            message
-        } else {
-            let (mut seen, brains) = (std::mem::take(inspection), brains.clone());
-            let kept = message.clone();
-            let work = tokio::task::spawn_blocking(move || {
-                inspect_texts(&message, &mut seen, &brains, findings_max);
-                seen
-            });
-            match work.await {
-                Ok(seen) => *inspection = seen,
-                // An inspector that panics is a defect of ours; what it did not see is a gap, never clean.
-                Err(_) => {
-                    inspection.gaps.push(guarita_message::Gap {
-                        reason: guarita_message::GapReason::Crashed,
-                        place: kept.pointer.clone(),
-                        inside: String::new(),
-                        scanner: "texts".into(),
-                        detail: "our own text inspection crashed; please report it".into(),
-                        class: guarita_message::FileClass::Other,
-                    });
-                }
-            }
-            kept
+        // What round 1 saw must outlive a crash of round 2.
+        let before = Inspection { found: Vec::new(), ..inspection.clone() };
+        let mut seen = std::mem::take(inspection);
+        let message = Arc::new(message);
+        let (read, in_force) = (message.clone(), brains.clone());
+        let look = move || {
+            let looking = AssertUnwindSafe(|| inspect_texts(&read, &mut seen, &in_force));
+            std::panic::catch_unwind(looking).map(|()| seen)
         };
+        let looked = if size < BLOCKING_BYTES_MIN && before.files.is_empty() {
+            look().ok()
+        } else {
+            tokio::task::spawn_blocking(look).await.ok().and_then(Result::ok)
+        };
+        *inspection = looked.unwrap_or_else(|| {
+            // A defect of ours: what it did not see is a gap, at each file too, whose links and texts it did not judge.
+            let mut before = before;
+            let places = before.files.iter().map(|file| file.place.clone()).chain([message.pointer.clone()]);
+            before.gaps.extend(places.collect::<Vec<_>>().into_iter().map(|place| guarita_message::Gap {
+                reason: guarita_message::GapReason::Crashed,
+                place,
+                inside: String::new(),
+                scanner: "texts".into(),
+                detail: "our own text inspection crashed; please report it".into(),
+                class: guarita_message::FileClass::Other,
+            }));
+            before
+        });
+        let message = Arc::unwrap_or_clone(message);
         metrics::histogram!("guarita_scan_seconds", "scanner" => "texts").record(started.elapsed().as_secs_f64());
         message
     }
@@ -335,7 +338,7 @@ pub fn judge_body(
     policy: &guarita_policy::Policy,
 ) -> (Message, Inspection, Decision) {
     let mut inspection = Inspection::default();
-    inspect_texts(&message, &mut inspection, brains, 100);
+    inspect_texts(&message, &mut inspection, brains);
     let decision = decide(&message, &inspection, policy, Circumstances { deadline_passed: true });
     (message, inspection, decision)
 }

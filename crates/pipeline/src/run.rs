@@ -7,9 +7,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 /// Longest wait for work: due times beyond what the spool announces are met this exactly.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long entries in work may go on after a stop was asked for; what is not done is claimed again at the next start.
-const DRAIN_MAX: Duration = Duration::from_secs(20);
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Entries claimed together: their bodies are in memory before the bound on bytes in work is asked.
-const CLAIM_MAX: usize = 64;
+const CLAIM_MAX: usize = 32;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs until `shutdown` ends, then lets what is in work end.

@@ -2,10 +2,14 @@
 
 use crate::Brains;
 use guarita_inspect::{LinkContext, TextContext, find_links, inspect_link, inspect_text};
-use guarita_message::{FoundParts, Inspection, Message, PartBody, TextRole};
+use guarita_message::{FileClass, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Subject, TextRole};
+
+/// Findings in texts and links of one message; what is beyond is a gap. Decisions are made on all of them: a cut before
+/// the decision would let whoever writes enough bad links push the worst thing out.
+const FINDINGS_DECIDED_MAX: usize = 50_000;
 
 /// Looks at every text and link of `message`, and judges (and empties) `inspection.found`.
-pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Brains, findings_max: usize) {
+pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Brains) {
     let has_attachment = message.parts.iter().any(|part| matches!(part.body, PartBody::File(_)));
     let lists = brains.lists.as_deref();
     for part in &message.parts {
@@ -32,7 +36,9 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
                 }
             }
         }
-        keep_worst(inspection, findings_max);
+        if is_full(inspection, &part.place) {
+            return;
+        }
     }
     for found in std::mem::take(&mut inspection.found) {
         let mut seen = match &found.what {
@@ -54,15 +60,40 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
             finding.span = None;
         }
         inspection.merge(seen);
-        keep_worst(inspection, findings_max);
+        if is_full(inspection, &found.place) {
+            return;
+        }
     }
 }
 
-/// Bounds the findings of a message that is made of links; what was worst stays, in the order it was found.
-fn keep_worst(inspection: &mut Inspection, findings_max: usize) {
-    while inspection.findings.len() > findings_max {
-        let mildest = inspection.findings.iter().enumerate().rev().min_by_key(|(_, finding)| finding.severity);
-        let Some((at, _)) = mildest else { return };
-        inspection.findings.remove(at);
+/// Stops at the bound, and says so: what was not looked at is a gap.
+fn is_full(inspection: &mut Inspection, place: &str) -> bool {
+    let full = inspection.findings.len() >= FINDINGS_DECIDED_MAX;
+    if full {
+        inspection.gaps.push(Gap {
+            reason: GapReason::Limits,
+            place: place.to_owned(),
+            inside: String::new(),
+            scanner: "texts".into(),
+            detail: "more findings than are looked at in one message".into(),
+            class: FileClass::Other,
+        });
     }
+    full
+}
+
+/// Keeps the worst findings, files' before others', in the order they were found. For showing: after the decision.
+pub fn keep_worst(inspection: &mut Inspection, findings_max: usize) {
+    if inspection.findings.len() <= findings_max {
+        return;
+    }
+    let mut order: Vec<usize> = (0..inspection.findings.len()).collect();
+    order.sort_by_key(|at| {
+        let finding = &inspection.findings[*at];
+        (std::cmp::Reverse(finding.severity), finding.subject != Subject::File, *at)
+    });
+    let mut keep = vec![false; order.len()];
+    order.iter().take(findings_max).for_each(|at| keep[*at] = true);
+    let mut keep = keep.into_iter();
+    inspection.findings.retain(|_| keep.next().unwrap_or(false));
 }

@@ -56,7 +56,11 @@ pub fn decide(message: &Message, inspection: &Inspection, policy: &Policy, now: 
     if decision.hold && held_places(inspection, policy, message).all(|place| decision.withheld.contains(&place)) {
         decision.hold = false;
     }
-    tidy_edits(&mut decision.edits);
+    tidy_edits(&mut decision.edits, message);
+    let mut seen = std::collections::HashSet::new();
+    decision
+        .because
+        .retain(|reason| seen.insert((reason.line.clone(), reason.cause.clone(), reason.place.clone(), reason.action)));
     decision.withheld.sort();
     decision.withheld.dedup();
     decision.not_served.sort();
@@ -174,9 +178,7 @@ fn apply_to_gap(
 fn because(decision: &mut Decision, line: &str, cause: &str, place: &str, action: Action) {
     decision.action = decision.action.max(action);
     let reason = Because { line: line.to_owned(), cause: cause.to_owned(), place: place.to_owned(), action };
-    if !decision.because.contains(&reason) {
-        decision.because.push(reason);
-    }
+    decision.because.push(reason);
 }
 
 fn held_places<'a>(
@@ -217,17 +219,50 @@ fn text_of(part: &Part) -> Option<&str> {
     }
 }
 
-/// Sorts, and lets one edit stand where several overlap: redacting before defanging, then the longer one.
-fn tidy_edits(edits: &mut Vec<TextEdit>) {
-    edits.sort_by(|a, b| {
-        (b.action, b.end - b.start, &a.pointer, a.start).cmp(&(a.action, a.end - a.start, &b.pointer, b.start))
-    });
-    let mut kept: Vec<TextEdit> = Vec::new();
+/// Sorts by place, and makes one edit of those that overlap: the redactions are made in the text of all of them together,
+/// and if any of them was to be defanged, the result is. So a card number inside a link saves neither.
+fn tidy_edits(edits: &mut Vec<TextEdit>, message: &Message) {
+    edits.sort_by(|a, b| (&a.pointer, a.start, b.end).cmp(&(&b.pointer, b.start, a.end)));
+    let mut groups: Vec<Vec<TextEdit>> = Vec::new();
+    let mut end = 0;
     for edit in edits.drain(..) {
-        if !kept.iter().any(|k| k.pointer == edit.pointer && k.start < edit.end && edit.start < k.end) {
-            kept.push(edit);
+        match groups.last_mut() {
+            Some(group) if group[0].pointer == edit.pointer && edit.start < end => {
+                end = end.max(edit.end);
+                group.push(edit);
+            }
+            _ => {
+                end = edit.end;
+                groups.push(vec![edit]);
+            }
         }
     }
-    kept.sort_by(|a, b| (&a.pointer, a.start).cmp(&(&b.pointer, b.start)));
-    *edits = kept;
+    edits.extend(groups.into_iter().map(|group| merge_edits(group, message)));
+}
+
+fn merge_edits(group: Vec<TextEdit>, message: &Message) -> TextEdit {
+    let (start, end) = (group[0].start, group.iter().map(|edit| edit.end).max().unwrap_or(group[0].end));
+    let part = message.parts.iter().find(|part| part.pointer == group[0].pointer);
+    let text = part.and_then(text_of).and_then(|text| text.get(start..end));
+    let (true, Some(text)) = (group.len() > 1, text) else {
+        return group.into_iter().next().expect("a group is made with its first edit");
+    };
+    let mut out = String::new();
+    let mut at = start;
+    for edit in group.iter().filter(|edit| edit.action == Action::Redact) {
+        if edit.start >= at {
+            out.push_str(text.get(at - start..edit.start - start).unwrap_or_default());
+            out.push_str(&edit.replacement);
+            at = edit.end;
+        } else if edit.end > at {
+            // Two secrets overlap: what the second covers beyond the first is covered whole.
+            out.extend(text.get(at - start..edit.end - start).unwrap_or_default().chars().map(|_| '*'));
+            at = edit.end;
+        }
+    }
+    out.push_str(text.get(at.min(end) - start..).unwrap_or_default());
+    let is_link = group.iter().any(|edit| edit.action == Action::Defang);
+    let action = group.iter().map(|edit| edit.action).max().unwrap_or(Action::Redact);
+    let replacement = if is_link { defang(&out) } else { out };
+    TextEdit { pointer: group[0].pointer.clone(), start, end, replacement, action }
 }

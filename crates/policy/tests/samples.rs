@@ -1,8 +1,8 @@
 //! The default policy against its samples (`rules/policy/samples`), and an operator's lines before it.
 
 use guarita_message::{
-    Action, Category, Channel, ConversationKey, Direction, FileClass, FileReport, Finding, Gap, GapReason, Inspection, Lane,
-    MediaRef, Message, Part, PartBody, Severity, Subject, TextRole, Verdict,
+    Action, Category, Channel, ConversationKey, Direction, FileClass, FileReport, Finding, Gap, GapReason, Inspection,
+    Lane, MediaRef, Message, Part, PartBody, Severity, Subject, TextRole, Verdict,
 };
 use guarita_policy::{Circumstances, OnDeadline, Policy, decide, explain};
 use serde::Deserialize;
@@ -136,8 +136,16 @@ fn the_default_policy_does_what_its_samples_say() {
     for sample in &samples.sample {
         let now = Circumstances { deadline_passed: sample.deadline_passed };
         let decision = decide(&message(&sample.text), &inspection(sample), &policy, now);
-        let got = (decision.verdict, decision.action, &decision.withheld, &decision.not_served, decision.quarantine, decision.hold);
-        let want = (sample.verdict, sample.action, &sample.withheld, &sample.not_served, sample.quarantine, sample.hold);
+        let got = (
+            decision.verdict,
+            decision.action,
+            &decision.withheld,
+            &decision.not_served,
+            decision.quarantine,
+            decision.hold,
+        );
+        let want =
+            (sample.verdict, sample.action, &sample.withheld, &sample.not_served, sample.quarantine, sample.hold);
         assert_eq!(got, want, "{}\n{}", sample.what, explain(&decision));
     }
 }
@@ -152,7 +160,8 @@ fn no_line_without_a_sample() {
         let decision = decide(&message(&sample.text), &inspection(sample), &policy, Circumstances::default());
         spoke.extend(decision.because.into_iter().map(|because| because.line));
     }
-    let silent: Vec<_> = policy.lines.iter().filter(|line| !spoke.contains(&line.name)).map(|line| &line.name).collect();
+    let silent: Vec<_> =
+        policy.lines.iter().filter(|line| !spoke.contains(&line.name)).map(|line| &line.name).collect();
     assert!(silent.len() <= 2, "lines without a sample: {silent:?}");
     for name in silent {
         assert!(["noted-file", "redirect-not-followed"].contains(&name.as_str()), "line {name} has no sample");
@@ -182,7 +191,7 @@ fn an_operators_line_comes_first() {
 }
 
 #[test]
-fn overlapping_edits_become_one_and_redacting_wins() {
+fn overlapping_edits_become_one_that_does_both() {
     let policy = Policy::read(&[("default.toml", DEFAULT)], OnDeadline::Withhold).unwrap();
     let text = "https://x.example/4111111111111111";
     let mut link = finding(&Seen {
@@ -204,5 +213,7 @@ fn overlapping_edits_become_one_and_redacting_wins() {
     let inspection = Inspection { findings: vec![link, card], ..Inspection::default() };
     let decision = decide(&message(text), &inspection, &policy, Circumstances::default());
     assert_eq!(decision.edits.len(), 1);
-    assert_eq!((decision.edits[0].start, decision.edits[0].replacement.as_str()), (18, "************1111"));
+    let edit = &decision.edits[0];
+    assert_eq!((edit.start, edit.end, edit.action), (0, text.len(), Action::Redact));
+    assert_eq!(edit.replacement, "hxxps://x[.]example/************1111", "neither the link nor the card is left");
 }

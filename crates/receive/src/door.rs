@@ -135,11 +135,16 @@ impl Door {
                 drain(body).await;
                 return Err(Refused::TooLarge);
             }
-            let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
-            let permit = self.memory.clone().try_acquire_many_owned(kib).map_err(|_| Refused::Overloaded)?;
-            match &mut permits {
-                Some(held) => held.merge(permit),
-                None => permits = Some(permit),
+            // By what the body holds in all, so that a body of tiny chunks takes no more of the bound than its size.
+            let wanted = (buffer.len() + data.len()).div_ceil(1024);
+            let held = permits.as_ref().map_or(0, |permits| permits.num_permits());
+            if wanted > held {
+                let more = u32::try_from(wanted - held).unwrap_or(u32::MAX);
+                let more = self.memory.clone().try_acquire_many_owned(more).map_err(|_| Refused::Overloaded)?;
+                match &mut permits {
+                    Some(permits) => permits.merge(more),
+                    None => permits = Some(more),
+                }
             }
             buffer.extend_from_slice(&data);
         }

@@ -12,6 +12,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+/// How long requests in flight may go on after a stop was asked for. What gets no 200 is sent again by Meta.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
 /// Serves until `shutdown` ends; then answers what is in flight and returns.
 pub async fn serve(
     listener: TcpListener,
@@ -61,8 +64,7 @@ pub async fn serve(
     let _ = stop.send(true);
     // Every connection holds a permit; all of them back means that all are done.
     let all = u32::try_from(door.config.connections_max).unwrap_or(u32::MAX);
-    let longest = Duration::from_secs(door.config.body_seconds_max + door.config.append_seconds_max);
-    let _ = tokio::time::timeout(longest, connections.acquire_many(all)).await;
+    let _ = tokio::time::timeout(DRAIN_MAX, connections.acquire_many(all)).await;
 }
 
 async fn connection(

@@ -164,7 +164,10 @@ fn settings(
         "console": {"listen": console},
     }))?;
     // What the operator set in the environment (a clamd elsewhere, a language) counts for the demo as well.
-    Ok(Settings::layer(Some(("the demo's configuration", &file)), std::env::vars())?)
+    Ok(Settings::layer(
+        Some(("the demo's configuration", &file)),
+        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))),
+    )?)
 }
 
 fn scenes(meta: &MetaStandIn) -> std::io::Result<Vec<Scene>> {

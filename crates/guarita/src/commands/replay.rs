@@ -90,7 +90,7 @@ fn replay_unit(body: &[u8], brains: &Brains, policy: &guarita_policy::Policy, se
             }
         }
         let mut inspection = Inspection { gaps: files_not_fetched(message), ..Inspection::default() };
-        inspect_texts(message, &mut inspection, brains, 100);
+        inspect_texts(message, &mut inspection, brains);
         println!("4. look      {} findings, {} gaps", inspection.findings.len(), inspection.gaps.len());
         for finding in &inspection.findings {
             println!(

@@ -12,7 +12,7 @@ use guarita_message::{
     Channel, ContentHash, ConversationKey, Direction, FileReport, Inspection, Lane, Message, Part, PartBody, Severity,
     TextRole, Verdict,
 };
-use guarita_pipeline::inspect_texts;
+use guarita_pipeline::{inspect_texts, keep_worst};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -92,7 +92,15 @@ pub async fn scan(args: ScanArgs, settings: Settings) -> u8 {
 async fn scan_inputs(args: &ScanArgs, engine: &Engine) -> u8 {
     let mut inputs: Vec<(String, Input)> = Vec::new();
     for path in &args.paths {
-        if let Err(error) = collect(path, &mut inputs) {
+        // What a person names is looked at, also through a link; inside a folder links are not followed.
+        let named = std::fs::metadata(path).and_then(|kind| match kind.is_dir() {
+            true => collect(path, &mut inputs),
+            false => {
+                inputs.push(file_input(path));
+                Ok(())
+            }
+        });
+        if let Err(error) = named {
             eprintln!("guarita scan: {}: {error}", path.display());
             return WRONG_USE;
         }
@@ -156,11 +164,14 @@ fn collect(path: &Path, inputs: &mut Vec<(String, Input)>) -> io::Result<()> {
         return entries.iter().try_for_each(|entry| collect(&entry.path(), inputs));
     }
     if kind.is_file() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let input = Input::File { path: path.to_owned(), name, mime: String::new() };
-        inputs.push((path.display().to_string(), input));
+        inputs.push(file_input(path));
     }
     Ok(())
+}
+
+fn file_input(path: &Path) -> (String, Input) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    (path.display().to_string(), Input::File { path: path.to_owned(), name, mime: String::new() })
 }
 
 fn page(shown: &str, input: &Input, inspection: &Inspection) -> String {
@@ -432,7 +443,8 @@ async fn look(engine: &Engine, input: &Input, passwords: &[String]) -> Result<In
     }]);
     let brains = engine.brains.clone();
     let judged = tokio::task::spawn_blocking(move || {
-        inspect_texts(&message, &mut inspection, &brains, FINDINGS_MAX);
+        inspect_texts(&message, &mut inspection, &brains);
+        keep_worst(&mut inspection, FINDINGS_MAX);
         inspection
     });
     judged.await.map_err(|_| "our own inspection crashed; please report this file".to_owned())
@@ -447,7 +459,8 @@ fn look_at_words(brains: &guarita_pipeline::Brains, input: &Input) -> Inspection
     let place = if matches!(input, Input::Text(_)) { "/text" } else { "/url" };
     let message = message_of(vec![Part { pointer: place.into(), place: place.into(), body }]);
     let mut inspection = Inspection::default();
-    inspect_texts(&message, &mut inspection, brains, FINDINGS_MAX);
+    inspect_texts(&message, &mut inspection, brains);
+    keep_worst(&mut inspection, FINDINGS_MAX);
     inspection
 }
 
@@ -471,10 +484,11 @@ fn message_of(parts: Vec<Part>) -> Message {
 }
 
 fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
-    let mut file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Asked before it is opened: opening a pipe waits for whoever writes it.
+    if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
+    let mut file = File::open(path)?;
     let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 64 * 1024]);
     loop {
         let read = file.read(&mut buffer)?;
