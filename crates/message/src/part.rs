@@ -71,9 +71,14 @@ pub struct Part {
 #[derive(Clone, Debug, PartialEq)]
 pub enum PartBody {
     /// Text a person could read; links are looked for in it. `text` is the JSON string's decoded value.
-    Text { text: String, role: TextRole },
+    Text {
+        text: String,
+        role: TextRole,
+    },
     /// A field that is a link by its meaning (`referral.source_url`, `contacts[].urls[].url`).
-    Link { url: String },
+    Link {
+        url: String,
+    },
     File(MediaRef),
 }
 
