@@ -94,7 +94,7 @@ pub(crate) fn annotation(judged: &JudgedMessage, id: &DeliveryId, released_by: O
     let findings = inspection.findings.iter().filter(|finding| !finding.shadow).map(|finding| {
         let mut object = json!({
             "rule": finding.rule, "category": finding.category, "severity": finding.severity,
-            "where": finding.place, "title": finding.title, "evidence": finding.evidence,
+            "where": finding.place, "title": finding.title, "evidence": shown_evidence(message, decision, &finding.evidence),
         });
         if !finding.inside.is_empty() {
             object["inside"] = json!(finding.inside);
@@ -158,6 +158,30 @@ fn edited_text(message: &Message, place: &str, edits: &[TextEdit]) -> Option<Str
         }
     }
     Some(out)
+}
+
+/// Evidence quotes the message; what was defanged or redacted there must not come back live through it.
+fn shown_evidence(message: &Message, decision: &Decision, evidence: &str) -> String {
+    let mut shown = evidence.to_owned();
+    for edit in &decision.edits {
+        let part = message.parts.iter().find(|part| part.pointer == edit.pointer);
+        let original = match part.map(|part| &part.body) {
+            Some(PartBody::Text { text, .. }) => text.get(edit.start..edit.end),
+            Some(PartBody::Link { url }) => url.get(edit.start..edit.end),
+            _ => None,
+        };
+        if let Some(original) = original.filter(|original| !original.is_empty()) {
+            shown = shown.replace(original, &edit.replacement);
+        }
+    }
+    if decision.edits.iter().any(|edit| edit.action >= Action::Defang) {
+        // Evidence may be cut in the middle of a link, or hold it in another spelling.
+        for link in guarita_inspect::find_links(&shown).into_iter().rev() {
+            let live = shown[link.span.0..link.span.1].to_owned();
+            shown.replace_range(link.span.0..link.span.1, &guarita_policy::defang(&live));
+        }
+    }
+    shown
 }
 
 /// A file's name is the customer's text as well: in notices and annotations it stands as it was decided.

@@ -1,6 +1,7 @@
 //! `guarita rules test`: every rule's samples, and that every rule has some.
 
 use crate::{config::Settings, rules};
+use guarita_file_worker::{Kit, formats::run_samples, walk::Limits};
 use guarita_inspect::{links, texts};
 use guarita_rules::{RuleFile, RuleSet};
 
@@ -27,8 +28,18 @@ pub fn rules_test(settings: &Settings) -> u8 {
 
 /// One line a failure.
 pub fn failures(set: &RuleSet, files: &[RuleFile]) -> Vec<String> {
-    let _ = files;
     let mut failures: Vec<String> = Vec::new();
+    let own: Vec<RuleFile> = files
+        .iter()
+        .filter(|file| file.path.starts_with("files/") || file.path.starts_with("yara/"))
+        .cloned()
+        .collect();
+    match RuleSet::compile(own, set.language).and_then(|rules| Kit::new(rules, Limits::default())) {
+        Ok(kit) => failures.extend(run_samples(&kit).iter().map(|failure| {
+            format!("{}:{}: rule {} {}: {}", failure.file, failure.line, failure.rule, failure.problem, failure.sample)
+        })),
+        Err(error) => failures.push(error.to_string()),
+    }
     failures.extend(texts::run_samples(set).iter().map(|failure| {
         let problem = if failure.expected_hit { "did not speak" } else { "spoke, and should not" };
         format!("{}:{}: rule {} {problem}: {}", failure.file, failure.line, failure.rule, failure.sample)

@@ -97,8 +97,9 @@ async fn a_conversation_goes_through() {
         payload::text("pague em https://correios-taxa-pagamento.top/x"),
     ))
     .await;
-    let message = rig.arrived("wamid.L1").await.message();
-    assert_eq!(message["text"]["body"], "pague em hxxps://correios-taxa-pagamento[.]top/x");
+    let got = rig.arrived("wamid.L1").await;
+    assert_eq!(got.message()["text"]["body"], "pague em hxxps://correios-taxa-pagamento[.]top/x");
+    assert!(!String::from_utf8_lossy(&got.body).contains("https://correios"), "the live link came back as evidence");
     rig.deliver(&payload::whatsapp(&ana, "wamid.C1", 5, payload::text("cart\u{e3}o 4111 1111 1111 1111"))).await;
     let message = rig.arrived("wamid.C1").await.message();
     assert_eq!(message["text"]["body"], "cart\u{e3}o **** **** **** 1111");
@@ -134,6 +135,30 @@ async fn a_conversation_goes_through() {
     ] {
         assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
     }
+}
+
+/// Bad links in a caption, a file name that is a link and holds a card: none of it may help the file through.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_findings_hide_none() {
+    if !has_clamd() {
+        return;
+    }
+    let rig = Rig::start(&[("GUARITA__PIPELINE__FINDINGS_MAX", "5")]).await;
+    let program = Media::new(samples::windows_program(), "application/pdf");
+    rig.meta.put_media("950001", program.clone());
+    let caption = "https://correios-taxa-pagamento.top/a ".repeat(60)
+        + "https://correios-taxa-pagamento.top/z 4111 1111 1111 1111";
+    let name = "http://correios-taxa-pagamento.top 4111 1111 1111 1111.exe";
+    let content = payload::media("document", "950001", &program, None, Some(name), Some(&caption));
+    rig.deliver(&payload::whatsapp(&ana(), "wamid.M1", 1, content)).await;
+    let got = rig.arrived("wamid.M1").await;
+    let text = String::from_utf8_lossy(&got.body).into_owned();
+    assert_eq!(got.message()["type"], "text", "{text}");
+    assert!(got.message()["guarita"]["findings"].as_array().unwrap().len() <= 5);
+    assert!(!text.contains("https://correios") && !text.contains("http://correios"), "a live link is left: {text}");
+    assert!(!text.contains("4111 1111 1111 1111"), "the card is left: {text}");
+    let (status, _, _) = MetaStandIn::get(&format!("{}/v23.0/950001", rig.door()), Some(TOKEN)).await.unwrap();
+    assert_eq!(status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
