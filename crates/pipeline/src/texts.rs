@@ -2,11 +2,16 @@
 
 use crate::Brains;
 use guarita_inspect::{LinkContext, TextContext, find_links, inspect_link, inspect_text};
-use guarita_message::{FileClass, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Subject, TextRole};
+use guarita_message::{
+    FileClass, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Severity, Subject, TextRole,
+};
 
 /// Findings in texts and links of one message; what is beyond is a gap. Decisions are made on all of them: a cut before
 /// the decision would let whoever writes enough bad links push the worst thing out.
 const FINDINGS_DECIDED_MAX: usize = 50_000;
+
+/// Text rules that also speak of texts found inside files (and behind QR codes).
+const SURE_IN_FILES: [&str; 4] = ["texts/code-theft", "texts/device-link", "texts/unofficial-app", "texts/family"];
 
 /// Looks at every text and link of `message`, and judges (and empties) `inspection.found`.
 pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Brains) {
@@ -55,10 +60,18 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
                 seen
             }
         };
+        // Rules for chats, and scores learned from chats and sent links, say little of documents, logs and mails: inside a
+        // file only what is sure by itself counts.
+        seen.findings
+            .retain(|finding| finding.subject != Subject::Text || SURE_IN_FILES.contains(&finding.rule.as_str()));
         for finding in &mut seen.findings {
             finding.inside.clone_from(&found.inside);
             finding.span = None;
+            if finding.rule == "links/learned-suspicious" {
+                finding.severity = Severity::Low;
+            }
         }
+        seen.score = 0.0;
         inspection.merge(seen);
         if is_full(inspection, &found.place) {
             return;
