@@ -12,6 +12,6 @@ mod run;
 mod texts;
 
 pub use config::{Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
-pub use process::{Judged, Pipeline, judge_body};
+pub use process::{Judged, Pipeline};
 pub use run::run;
 pub use texts::{inspect_texts, keep_worst};

@@ -331,18 +331,6 @@ impl Pipeline {
     }
 }
 
-/// Judges a recorded body by rules and policy alone, for `replay` and tests: no fetching, so files are gaps.
-pub fn judge_body(
-    message: Message,
-    brains: &Brains,
-    policy: &guarita_policy::Policy,
-) -> (Message, Inspection, Decision) {
-    let mut inspection = Inspection::default();
-    inspect_texts(&message, &mut inspection, brains);
-    let decision = decide(&message, &inspection, policy, Circumstances { deadline_passed: true });
-    (message, inspection, decision)
-}
-
 fn has_file(message: &Message) -> bool {
     message.parts.iter().any(|part| matches!(part.body, PartBody::File(_)))
 }

@@ -68,11 +68,6 @@ pub fn decide(message: &Message, inspection: &Inspection, policy: &Policy, now: 
     decision
 }
 
-/// Whether the message object gets its `guarita` member: always, but for what passes by an explicit policy line alone.
-pub fn is_annotated(decision: &Decision) -> bool {
-    decision.because.is_empty() || decision.action > Action::Pass
-}
-
 /// One line a reason, for people.
 pub fn explain(decision: &Decision) -> String {
     let mut text = format!("verdict {}, action {}", decision.verdict, decision.action);

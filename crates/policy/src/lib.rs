@@ -8,7 +8,7 @@ mod defang;
 mod notice;
 mod table;
 
-pub use decide::{Circumstances, decide, explain, is_annotated};
+pub use decide::{Circumstances, decide, explain};
 pub use defang::{defang, redact};
 pub use notice::notice;
 pub use table::{Does, Line, OnDeadline, Policy, PolicyError};
