@@ -5,3 +5,4 @@ mod outages;
 mod refusals;
 mod rig;
 mod road;
+mod tls;
