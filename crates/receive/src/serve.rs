@@ -6,7 +6,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpListener,
     sync::{Semaphore, watch},
 };
@@ -77,18 +77,33 @@ async fn connection(
         let door = door.clone();
         async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
-    let connection = hyper::server::conn::http1::Builder::new()
+    let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header)
         .max_headers(64)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        result = connection.as_mut() => drop(result), // a broken connection is its sender's affair
+    // A broken connection is its sender's affair, but for headers that never ended.
+    let ended = tokio::select! {
+        result = &mut connection => result,
         _ = stopped.changed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    if ended.is_err_and(|error| error.is_timeout()) {
+        let parts = connection.into_parts();
+        // One that was idle gets no answer: its sender could take it for that of the request it is just sending.
+        if !parts.read_buf.is_empty() {
+            metrics::counter!("guarita_received_total", "outcome" => "too_slow").increment(1);
+            let mut stream = parts.io.into_inner();
+            let answer = async {
+                stream
+                    .write_all(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    .await?;
+                stream.shutdown().await
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
         }
     }
 }

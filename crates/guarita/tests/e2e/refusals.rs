@@ -43,7 +43,12 @@ fn post(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 async fn refused_and_not_stored() {
     // Without a clamd the gateway is not ready, and its public door must work all the same.
     let mut rig = Rig::prepare(None).await;
-    rig.launch(&[("GUARITA__RECEIVE__BODY_SECONDS_MAX", "1"), ("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere")]).await;
+    rig.launch(&[
+        ("GUARITA__RECEIVE__BODY_SECONDS_MAX", "1"),
+        ("GUARITA__RECEIVE__HEADER_SECONDS_MAX", "1"),
+        ("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"),
+    ])
+    .await;
     let body = payload::whatsapp(&ana(), "wamid.R1", 1, payload::text("oi")).to_string().into_bytes();
     let right = guarita_webhook::sign(APP_SECRET.as_bytes(), &body);
     let wrong = guarita_webhook::sign(b"another secret", &body);
@@ -87,6 +92,9 @@ async fn refused_and_not_stored() {
     let mut slow = post(&[json, ("x-hub-signature-256", &right)], &body);
     slow.truncate(slow.len() - 10);
     assert_eq!(status(&exchange(rig.public, &slow).await), "408");
+    assert_eq!(status(&exchange(rig.public, b"POST /webhook HTTP/1.1\r\nhost: gua").await), "408");
+    // Who connects and says nothing is owed no answer: one could be taken for that of the next request.
+    assert_eq!(exchange(rig.public, b"").await, "");
     // A chunked body that grows past the bound, without a length to see it by.
     let mut chunked = format!("POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-hub-signature-256: {right}\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
     for _ in 0..70 {
