@@ -72,6 +72,7 @@ pub struct PolicySettings {
     pub rules: PathBuf,
     pub lists: PathBuf,
     pub scan_deadline_seconds: u64,
+    pub fetch_patience_seconds: u64,
     pub on_deadline: guarita_policy::OnDeadline,
     pub notice_language: guarita_rules::Language,
 }

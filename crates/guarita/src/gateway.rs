@@ -232,9 +232,7 @@ impl Health for Inner {
                 self.metrics.note_spool(&counts, now);
             }
             lists::note_metrics(&self.list_files.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-            if let Some(age) = self.engine.signature_age_seconds() {
-                self.metrics.note_signature_age(age);
-            }
+            self.metrics.note_signature_age(self.engine.signature_age_seconds());
             self.metrics.render()
         })
     }
@@ -334,6 +332,7 @@ fn pipeline_config(settings: &Settings) -> guarita_pipeline::Config {
         files_waiting_max: settings.pipeline.files_waiting_max,
         lease_seconds: settings.pipeline.lease_seconds,
         scan_deadline_seconds: settings.policy.scan_deadline_seconds,
+        fetch_patience_seconds: settings.policy.fetch_patience_seconds,
         findings_max: settings.pipeline.findings_max,
         retention_days: settings.storage.retention_days,
         quarantine_days: settings.storage.quarantine_days,

@@ -27,6 +27,7 @@ impl Metrics {
             .map_err(|error| error.to_string())?;
         let handle = HANDLE.get_or_init(|| handle).clone();
         describe();
+        begin_at_zero();
         let upkeep = handle.clone();
         tokio::spawn(async move {
             loop {
@@ -46,14 +47,71 @@ impl Metrics {
         metrics::gauge!("guarita_spool_oldest_seconds").set(oldest as f64 / 1000.0);
     }
 
-    pub fn note_signature_age(&self, seconds: u64) {
-        metrics::gauge!("guarita_signature_age_seconds").set(seconds as f64);
+    /// Signatures of unknown age, and none at all, are as old as can be: an alert rule on the age must fire.
+    pub fn note_signature_age(&self, seconds: Option<u64>) {
+        metrics::gauge!("guarita_signature_age_seconds").set(seconds.map_or(f64::INFINITY, |seconds| seconds as f64));
     }
 
     pub fn render(&self) -> String {
         self.handle.render()
     }
 }
+
+/// Every series that can be named beforehand is there from the start: `rate` and alert rules see the first event, and a
+/// dashboard shows a zero, not a hole. Names of routes and lists come as they are configured.
+fn begin_at_zero() {
+    use guarita_message::{Category, Channel, GapReason, Verdict};
+    use metrics::{counter, histogram};
+    for outcome in RECEIVED {
+        counter!("guarita_received_total", "outcome" => *outcome).increment(0);
+    }
+    for channel in Channel::ALL {
+        for verdict in Verdict::ALL {
+            counter!("guarita_messages_total", "channel" => channel.as_str(), "verdict" => verdict.as_str())
+                .increment(0);
+        }
+    }
+    for category in Category::ALL {
+        counter!("guarita_findings_total", "category" => category.as_str()).increment(0);
+    }
+    for reason in GapReason::ALL {
+        counter!("guarita_gaps_total", "reason" => reason.as_str()).increment(0);
+    }
+    for outcome in DELIVERIES {
+        counter!("guarita_deliveries_total", "outcome" => *outcome).increment(0);
+    }
+    for call in ["lookup", "download", "pass", "refused"] {
+        counter!("guarita_media_door_total", "call" => call).increment(0);
+    }
+    for scanner in ["clamav", "files", "texts"] {
+        // Naming a histogram is enough: it shows with no observation.
+        let _ = histogram!("guarita_scan_seconds", "scanner" => scanner);
+    }
+    let _ = (histogram!("guarita_ack_seconds"), histogram!("guarita_end_to_end_seconds"));
+}
+
+/// What may come of a request at the public door.
+const RECEIVED: &[&str] = &[
+    "accepted",
+    "duplicate",
+    "handshake",
+    "handshake_refused",
+    "not_found",
+    "method",
+    "media_type",
+    "too_large",
+    "too_slow",
+    "signature",
+    "not_json",
+    "broken",
+    "overloaded",
+    "spool",
+    "internal",
+    "connections",
+    "tls",
+];
+/// What may come of an attempt at delivery.
+const DELIVERIES: &[&str] = &["accepted", "retry", "refused", "spared", "dead_lettered"];
 
 fn describe() {
     use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram};
@@ -62,6 +120,7 @@ fn describe() {
     counter!("guarita_findings_total", "Findings, by category.");
     counter!("guarita_gaps_total", "What could not be looked at, by reason.");
     counter!("guarita_deliveries_total", "Attempts at delivery to the backend, by outcome.");
+    counter!("guarita_media_door_total", "Calls at the media door, by kind.");
     gauge!("guarita_spool_entries", "Entries in the spool, by state.");
     gauge!("guarita_spool_oldest_seconds", "Age of the oldest entry that is not finished.");
     histogram!("guarita_ack_seconds", "From a delivery's headers to its 200.");

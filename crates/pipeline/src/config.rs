@@ -29,6 +29,8 @@ pub struct Config {
     pub lease_seconds: u64,
     /// `policy.scan_deadline_seconds`.
     pub scan_deadline_seconds: u64,
+    /// `policy.fetch_patience_seconds`: how long an attachment that Meta does not give right now is asked for again.
+    pub fetch_patience_seconds: u64,
     /// Findings kept of one message; the worst are kept.
     pub findings_max: usize,
     /// `storage.retention_days` and `storage.quarantine_days`.

@@ -20,6 +20,8 @@ pub(crate) struct SeenFile {
     pub id: Option<String>,
     pub key: Option<MediaKey>,
     pub stored: Option<StoredMedia>,
+    /// It was not fetched for a reason that passes by itself: worth another look soon.
+    pub may_mend: bool,
 }
 
 /// Fetches and scans the files of one message. What could not be fetched or scanned is a gap; nothing here fails but on
@@ -69,6 +71,7 @@ fn seen_file(parts: &Parts, message: &Message, part: &Part) -> Option<SeenFile> 
         id,
         key,
         stored: None,
+        may_mend: false,
     })
 }
 
@@ -96,6 +99,7 @@ async fn inspect_file(
     let (hash, content) = match fetched {
         Ok(fetched) => fetched,
         Err(problem) => {
+            file.may_mend = problem.retry_can_help;
             let gap = Gap {
                 reason: problem.reason,
                 place: file.place.clone(),

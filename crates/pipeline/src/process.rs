@@ -144,7 +144,9 @@ impl Pipeline {
             Ok(place) => place,
             Err(()) => return Ok(Judged::LookAgainAt(now + 500)),
         };
-        let deadline_ms = claimed.received_ms.max(self.started_ms) + self.parts.config.scan_deadline_seconds * 1000;
+        let begin_ms = claimed.received_ms.max(self.started_ms);
+        let deadline_ms = begin_ms + self.parts.config.scan_deadline_seconds * 1000;
+        let patience_ms = (begin_ms + self.parts.config.fetch_patience_seconds * 1000).min(deadline_ms);
         let circumstances = Circumstances { deadline_passed: now >= deadline_ms };
         let passwords = if has_files { self.passwords(claimed, &delivery.messages).await? } else { Vec::new() };
         let brains = self.brains();
@@ -166,6 +168,11 @@ impl Pipeline {
         }
         if judged.iter().any(|judged| judged.decision.hold) {
             return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, now, deadline_ms)));
+        }
+        // Meta is busy or out of reach for a moment: better a late message than one without its file.
+        let may_mend = judged.iter().flat_map(|judged| &judged.files).any(|file| file.may_mend);
+        if may_mend && claimed.released_by.is_none() && now_ms() < patience_ms {
+            return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, now_ms(), patience_ms)));
         }
         self.count(&judged);
         let orders: Vec<_> = judged

@@ -10,6 +10,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 /// An attachment that Graph serves.
@@ -56,6 +57,7 @@ struct State {
     media: Mutex<HashMap<String, Media>>,
     calls: Mutex<Vec<Call>>,
     lookups: Mutex<Vec<String>>,
+    busy_until: Mutex<Option<Instant>>,
 }
 
 pub struct MetaStandIn {
@@ -91,6 +93,11 @@ impl MetaStandIn {
 
     pub fn put_media(&self, id: &str, media: Media) {
         self.state.media.lock().expect("no holder of this lock panics").insert(id.to_owned(), media);
+    }
+
+    /// Until then look-ups and downloads of media are answered 503, as when Meta has a bad minute.
+    pub fn busy_for(&self, time: Duration) {
+        *self.state.busy_until.lock().expect("no holder of this lock panics") = Some(Instant::now() + time);
     }
 
     /// The url that a webhook carries for `id` since late 2025.
@@ -148,6 +155,9 @@ fn answer(state: &State, wanted: &str, request: Request<Bytes>) -> Response<Full
         state.lookups.lock().expect("no holder of this lock panics").push(id.to_owned());
         if !authorized {
             return graph_error(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token.");
+        }
+        if state.busy_until.lock().expect("no holder of this lock panics").is_some_and(|until| Instant::now() < until) {
+            return graph_error(StatusCode::SERVICE_UNAVAILABLE, 2, "Service temporarily unavailable");
         }
         if downloads {
             let mut response = Response::new(Full::new(found.bytes.clone()));

@@ -131,6 +131,45 @@ async fn graph_that_fails_or_lies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn graph_that_is_busy_for_a_moment_costs_no_file() {
+    if !has_clamd() {
+        return;
+    }
+    let rig = Rig::start(&[]).await;
+    let picture = Media::new(samples::png(), "image/png");
+    rig.meta.put_media("945001", picture.clone());
+    rig.meta.busy_for(Duration::from_secs(5));
+    let content = payload::media("image", "945001", &picture, None, None, None);
+    rig.deliver(&payload::whatsapp(&ana(), "wamid.M1", 1, content)).await;
+    // Somebody else's text does not wait for it.
+    let bia = payload::Customer::new("Bia", "5511900000001");
+    rig.deliver(&payload::whatsapp(&bia, "wamid.M2", 1, payload::text("oi"))).await;
+    rig.arrived("wamid.M2").await;
+    assert!(!rig.backend.received().iter().any(|one| one.message()["id"] == "wamid.M1"), "it was given up at once");
+    let message = rig.arrived("wamid.M1").await.message();
+    assert_eq!(message["guarita"]["verdict"], "clean", "{message}");
+    let (status, _, _) = MetaStandIn::get(&format!("{}/v23.0/945001", rig.door()), Some(TOKEN)).await.unwrap();
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patience_with_graph_ends() {
+    let mut rig = Rig::prepare(None).await;
+    rig.launch(&[("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"), ("GUARITA__POLICY__FETCH_PATIENCE_SECONDS", "3")])
+        .await;
+    let picture = Media::new(samples::png(), "image/png");
+    rig.meta.put_media("946001", picture.clone());
+    rig.meta.busy_for(Duration::from_secs(600));
+    let content = payload::media("image", "946001", &picture, None, None, None);
+    rig.deliver(&payload::whatsapp(&ana(), "wamid.N1", 1, content)).await;
+    let message = rig.arrived("wamid.N1").await.message();
+    assert_eq!(message["type"], "image");
+    assert_eq!(message["guarita"]["gaps"][0]["reason"], "fetch_failed", "{message}");
+    let (status, _, _) = MetaStandIn::get(&format!("{}/v23.0/946001", rig.door()), Some(TOKEN)).await.unwrap();
+    assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn disk_full_answers_503_and_recovers() {
     let mount = tempfile::tempdir().unwrap();
     let path = mount.path().display().to_string();

@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 pub struct FetchProblem {
     /// `expired`, `fetch_failed` or `too_large`.
     pub reason: GapReason,
-    /// Whether fetching again later may work.
+    /// Whether fetching again in a moment may work.
     pub retry_can_help: bool,
     pub detail: String,
 }
@@ -79,8 +79,9 @@ impl From<Failure> for FetchProblem {
         let (reason, retry_can_help) = match failure.kind {
             Kind::Gone => (GapReason::Expired, false),
             Kind::TooLarge => (GapReason::TooLarge, false),
-            Kind::Refused | Kind::Final => (GapReason::FetchFailed, false),
-            Kind::Passing(_) | Kind::Digest | Kind::Braked | Kind::Ours => (GapReason::FetchFailed, true),
+            // The brake holds for up to an hour: nobody waits for that.
+            Kind::Refused | Kind::Final | Kind::Braked => (GapReason::FetchFailed, false),
+            Kind::Passing(_) | Kind::Digest | Kind::Ours => (GapReason::FetchFailed, true),
         };
         FetchProblem { reason, retry_can_help, detail: failure.detail }
     }
