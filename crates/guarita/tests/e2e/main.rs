@@ -2,6 +2,7 @@
 
 mod crash;
 mod figures;
+mod graph;
 mod outages;
 mod refusals;
 mod rig;
