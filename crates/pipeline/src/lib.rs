@@ -9,6 +9,7 @@ mod files;
 mod outgoing;
 mod process;
 mod run;
+mod terms;
 mod texts;
 
 pub use config::{Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};

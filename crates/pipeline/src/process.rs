@@ -4,6 +4,7 @@ use crate::{
     Annotate, Brains, Parts, RouteSettings,
     files::{SeenFile, fetch_deadline, inspect_files, password_candidates},
     outgoing::{findings_header, media_states, order, released},
+    terms::{summary, terms},
     texts::{inspect_texts, keep_worst},
 };
 use bytes::Bytes;
@@ -144,7 +145,7 @@ impl Pipeline {
             Ok(place) => place,
             Err(()) => return Ok(Judged::LookAgainAt(now + 500)),
         };
-        let begin_ms = claimed.received_ms.max(self.started_ms);
+        let begin_ms = claimed.since_ms.max(self.started_ms);
         let deadline_ms = begin_ms + self.parts.config.scan_deadline_seconds * 1000;
         let patience_ms = (begin_ms + self.parts.config.fetch_patience_seconds * 1000).min(deadline_ms);
         let circumstances = Circumstances { deadline_passed: now >= deadline_ms };
@@ -197,6 +198,8 @@ impl Pipeline {
             findings_header: (route.annotate == Annotate::Headers).then(|| findings_header(&judged)),
             report: report(&judged),
             quarantine,
+            terms: terms(&judged),
+            summary: summary(&judged),
         }))
     }
 
@@ -250,7 +253,8 @@ impl Pipeline {
             })
             .await;
         let now = now_ms();
-        let age = now.saturating_sub(claimed.received_ms);
+        // What a person put back in line gets its time anew.
+        let age = now.saturating_sub(claimed.since_ms);
         let attempts = claimed.attempts + 1;
         let retry = |asked, error: String| {
             let wait = wait_before_retry(attempts, asked, random());
@@ -258,7 +262,8 @@ impl Pipeline {
         };
         let (finish, outcome) = match outcome {
             Outcome::Accepted => {
-                metrics::histogram!("guarita_end_to_end_seconds").record(age as f64 / 1000.0);
+                let took = now.saturating_sub(claimed.received_ms);
+                metrics::histogram!("guarita_end_to_end_seconds").record(took as f64 / 1000.0);
                 (Finish::Delivered, "accepted")
             }
             Outcome::Spared { wait } => {

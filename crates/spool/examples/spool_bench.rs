@@ -70,6 +70,8 @@ async fn deliver(spool: Arc<SqliteSpool>, claimed: guarita_spool::Claimed) {
         findings_header: None,
         report: claimed.body[..500].to_vec(),
         quarantine: false,
+        terms: Vec::new(),
+        summary: claimed.body[..80].to_vec(),
     };
     spool.record_decided(now(), &claimed.id, decided).await.expect("held");
     spool.finish(now(), &claimed.id, Finish::Delivered).await.expect("held");

@@ -63,11 +63,13 @@ pub struct Claimed {
     pub lane: Lane,
     pub conversation: ConversationKey,
     pub received_ms: Millis,
+    /// Its age counts from here: receipt, or the last time a person put it back in line.
+    pub since_ms: Millis,
     /// The body as Meta sent it (or the part of it that belongs to this conversation).
     pub body: Vec<u8>,
     /// What was decided before a crash or a failed attempt; never judged a second time.
     pub decided: Option<Decided>,
-    /// Attempts at delivery so far. Looks while held for a scanner are in `looks`.
+    /// Attempts at delivery since `since_ms`. Looks while held for a scanner are in `looks`.
     pub attempts: u32,
     pub looks: u32,
     /// Released by a person: deliver the original body, marked so.
@@ -86,7 +88,18 @@ pub struct Decided {
     pub report: Vec<u8>,
     /// Keep the received body for `quarantine_days` instead of `retention_days`.
     pub quarantine: bool,
+    /// Facts by which the entry can be found (docs/lexicon.md holds the vocabulary); at most [`TERMS_MAX`], the first
+    /// ones count. Kept only as keyed hashes, as long as the content: they never come back.
+    pub terms: Vec<String>,
+    /// What a list shows of the entry without its content: opaque, sealed, at most [`SUMMARY_BYTES_MAX`] bytes (a longer
+    /// one is not kept).
+    pub summary: Vec<u8>,
 }
+
+/// Terms of one entry that are kept.
+pub const TERMS_MAX: usize = 64;
+/// Bytes of a summary.
+pub const SUMMARY_BYTES_MAX: usize = 1024;
 
 /// How a claim ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,10 +148,13 @@ pub struct Record {
     pub decided_ms: Option<Millis>,
     pub finished_ms: Option<Millis>,
     pub next_ms: Option<Millis>,
+    /// Since it was last put back in line.
     pub attempts: u32,
     pub looks: u32,
     pub last_error: Option<String>,
     pub released_by: Option<String>,
+    /// When a person last put it back in line; its age and its attempts count from then.
+    pub put_back_ms: Option<Millis>,
 }
 
 /// An entry's content, decrypted; each part `None` once its retention is over.
@@ -149,10 +165,12 @@ pub struct ContentOf {
     pub report: Option<Vec<u8>>,
 }
 
-/// What the console lists; every field narrows. Newest first.
+/// What the console lists; every field narrows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub states: Vec<State>,
+    /// `true`: what is on its way yet; `false`: what came to an end.
+    pub unfinished: Option<bool>,
     pub verdicts: Vec<Verdict>,
     pub quarantine: Option<bool>,
     pub channel: Option<Channel>,
@@ -161,11 +179,48 @@ pub struct Filter {
     pub sender: Option<String>,
     /// Exact conversation (the file worker's passwords come from its last messages).
     pub conversation: Option<ConversationKey>,
+    /// Entries that bear each of these terms; compared by keyed hash. Beyond [`FILTER_TERMS_MAX`] nothing is found.
+    pub terms: Vec<String>,
     pub received_from: Option<Millis>,
     pub received_until: Option<Millis>,
     /// For paging: only entries older than this one.
     pub before: Option<DeliveryId>,
+    /// For paging back: only entries younger than this one.
+    pub after: Option<DeliveryId>,
+    /// Oldest first instead of newest first.
+    pub oldest_first: bool,
 }
+
+/// Terms of one filter.
+pub const FILTER_TERMS_MAX: usize = 16;
+
+/// A piece of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    pub records: Vec<Record>,
+    /// Where to go on (as `before`, or as `after` where the oldest come first). There may be a next page after one
+    /// that is short or empty: a look stops at a bound. `None`: that was all.
+    pub next: Option<DeliveryId>,
+}
+
+/// What came in within one stretch of time, and how it stands now (or stood when it was removed).
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Bucket {
+    /// Where the stretch begins.
+    pub at: Millis,
+    /// Entries received.
+    pub received: u64,
+    /// By the last verdict, in the order of [`Verdict::ALL`]; entries not judged yet are in none.
+    pub by_verdict: Vec<(Verdict, u64)>,
+    pub by_state: Vec<(State, u64)>,
+}
+
+/// The finest stretch that `history` tells apart.
+pub const HISTORY_STEP_MILLIS: u64 = 60_000;
+/// Stretches of one answer; where more were asked for, the stretches are longer.
+pub const HISTORY_BUCKETS_MAX: u64 = 2000;
+/// How long figures are kept; they outlive the entries.
+pub const HISTORY_MILLIS: u64 = 90 * 24 * 3600 * 1000;
 
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Counts {
@@ -176,6 +231,9 @@ pub struct Counts {
     /// In flight now.
     pub claimed: u64,
 }
+
+/// Summaries asked for at a time.
+pub const SUMMARIES_MAX: usize = 1000;
 
 /// What retention removed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -232,21 +290,52 @@ pub trait Spool: Send + Sync {
 
     fn record(&self, id: &DeliveryId) -> Pending<'_, Option<Record>>;
     fn content(&self, id: &DeliveryId) -> Pending<'_, ContentOf>;
-    fn list(&self, filter: Filter, most: usize) -> Pending<'_, Vec<Record>>;
+    /// One piece of what `filter` finds: at most `most` entries, found with bounded work.
+    fn page(&self, filter: Filter, most: usize) -> Pending<'_, Page>;
+
+    /// The first `most` entries that `filter` finds, page by page: where few of many match, this takes its time.
+    fn list(&self, mut filter: Filter, most: usize) -> Pending<'_, Vec<Record>> {
+        Box::pin(async move {
+            let mut found: Vec<Record> = Vec::new();
+            while found.len() < most {
+                let page = self.page(filter.clone(), most - found.len()).await?;
+                found.extend(page.records);
+                match page.next {
+                    Some(next) if filter.oldest_first => filter.after = Some(next),
+                    Some(next) => filter.before = Some(next),
+                    None => break,
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The summaries of decided entries, in the order of `ids`; `None`: no such entry, not decided, no summary, content
+    /// gone, or damaged. At most [`SUMMARIES_MAX`] at a time; beyond, `None`.
+    fn summaries(&self, ids: &[DeliveryId]) -> Pending<'_, Vec<Option<Vec<u8>>>>;
+
     fn counts(&self) -> Pending<'_, Counts>;
 
-    /// A person lets a withheld entry go: it is claimed again, with `released_by` set and no decision.
+    /// What came in from `from` until `until`, in stretches of `bucket` (a multiple of [`HISTORY_STEP_MILLIS`] is made
+    /// of it), empty ones included; at most [`HISTORY_BUCKETS_MAX`].
+    fn history(&self, from: Millis, until: Millis, bucket: Millis) -> Pending<'_, Vec<Bucket>>;
+
+    /// A person lets a withheld entry go: it is claimed again, with `released_by` set and no decision. Attempts and age
+    /// begin anew.
     fn release(&self, now: Millis, id: &DeliveryId, by: &str) -> Pending<'_, ()>;
 
-    /// Puts a dead letter (or a waiting retry) back in line, now; what was decided stays.
+    /// Puts a dead letter back in line, with attempts and age anew, or hurries a waiting retry; what was decided stays.
     fn retry(&self, now: Millis, id: &DeliveryId) -> Pending<'_, ()>;
 
     /// Removes content older than its retention and forgotten keys; unfinished entries are never touched. Bounded work a
     /// call (it is called often); returns zeros when there is nothing to do.
     fn sweep(&self, now: Millis, retention: Millis, quarantine: Millis) -> Pending<'_, Swept>;
 
-    /// Removes the content and the sender hashes of every finished entry of `sender`; returns how many.
+    /// Removes the content, the terms and the sender hashes of every finished entry of `sender`; returns how many.
     fn erase_sender(&self, sender: &str) -> Pending<'_, u64>;
+
+    /// The same for one entry; [`SpoolError::NotNow`] while it is on its way.
+    fn erase_entry(&self, id: &DeliveryId) -> Pending<'_, ()>;
 
     /// Can an append succeed now? Writes and fsyncs for real; `readyz` asks it.
     fn writable(&self) -> Pending<'_, ()> {

@@ -2,11 +2,12 @@
 //! the SQLite spool is compared with, so it shares no code with it beyond the delivery id.
 
 use crate::{
-    Appended, Claimed, ContentOf, Counts, DEDUPE_MILLIS, Decided, Filter, Finish, Millis, NewEntry, Pending, Record,
-    Spool, SpoolError, State, Swept,
+    Appended, Bucket, Claimed, ContentOf, Counts, DEDUPE_MILLIS, Decided, FILTER_TERMS_MAX, Filter, Finish,
+    HISTORY_BUCKETS_MAX, HISTORY_STEP_MILLIS, Millis, NewEntry, Page, Pending, Record, SUMMARIES_MAX,
+    SUMMARY_BYTES_MAX, Spool, SpoolError, State, Swept, TERMS_MAX,
     place::{Place, Seq},
 };
-use guarita_message::{DedupeKey, DeliveryId};
+use guarita_message::{DedupeKey, DeliveryId, Verdict};
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
@@ -38,11 +39,17 @@ struct Entry {
     due: Millis,
     leased_until: Option<Millis>,
     decided: Option<Decided>,
+    terms: Vec<String>,
     content: bool,
     forgotten: bool,
 }
 
 impl Entry {
+    fn erase(&mut self) {
+        (self.content, self.forgotten) = (false, true);
+        self.terms.clear();
+    }
+
     fn unfinished(&self) -> bool {
         matches!(self.record.state, State::Received | State::Decided)
     }
@@ -97,9 +104,19 @@ impl Inside {
             looks: 0,
             last_error: None,
             released_by: None,
+            put_back_ms: None,
         };
         new.dedupe.sort();
-        let entry = Entry { new, record, due: 0, leased_until: None, decided: None, content: true, forgotten: false };
+        let entry = Entry {
+            new,
+            record,
+            due: 0,
+            leased_until: None,
+            decided: None,
+            terms: Vec::new(),
+            content: true,
+            forgotten: false,
+        };
         self.entries.insert(self.last_seq, entry);
         Appended::Stored(place.id())
     }
@@ -128,6 +145,7 @@ impl Inside {
                 lane: entry.new.lane,
                 conversation: entry.new.conversation.clone(),
                 received_ms: entry.record.received_ms,
+                since_ms: entry.record.put_back_ms.unwrap_or(entry.record.received_ms),
                 body: entry.new.body.clone(),
                 decided: entry.decided.clone().filter(|_| entry.record.state == State::Decided),
                 attempts: entry.record.attempts,
@@ -174,7 +192,7 @@ impl Inside {
         Ok(())
     }
 
-    fn put_back(&mut self, id: &DeliveryId, state: State) -> Result<&mut Entry, SpoolError> {
+    fn put_back(&mut self, now: Millis, id: &DeliveryId, state: State) -> Result<&mut Entry, SpoolError> {
         let entry = self.find(id)?;
         if entry.unfinished() || !entry.content {
             return Err(SpoolError::NotNow(id.clone()));
@@ -182,6 +200,8 @@ impl Inside {
         entry.record.state = state;
         entry.record.finished_ms = None;
         entry.record.next_ms = None;
+        entry.record.put_back_ms = Some(now);
+        (entry.record.attempts, entry.record.looks) = (0, 0);
         entry.due = 0;
         Ok(entry)
     }
@@ -193,6 +213,7 @@ impl Inside {
             let keep = if entry.record.quarantine { quarantine } else { retention };
             if entry.content && entry.record.finished_ms.is_some_and(|at| old(at, keep)) {
                 entry.content = false;
+                entry.terms.clear();
                 swept.contents += 1;
             }
         }
@@ -212,6 +233,9 @@ impl Inside {
     fn matches(entry: &Entry, filter: &Filter) -> bool {
         let record = &entry.record;
         (filter.states.is_empty() || filter.states.contains(&record.state))
+            && filter.unfinished.is_none_or(|wanted| entry.unfinished() == wanted)
+            && filter.terms.len() <= FILTER_TERMS_MAX
+            && filter.terms.iter().all(|term| entry.terms.contains(term))
             && (filter.verdicts.is_empty() || record.verdict.is_some_and(|verdict| filter.verdicts.contains(&verdict)))
             && filter.quarantine.is_none_or(|wanted| record.quarantine == wanted)
             && filter.channel.is_none_or(|wanted| record.channel == wanted)
@@ -298,7 +322,9 @@ impl Spool for MemorySpool {
             entry.record.decided_ms = Some(now);
             entry.record.verdict = Some(decided.verdict);
             entry.record.quarantine = decided.quarantine;
-            entry.decided = Some(decided);
+            entry.terms = decided.terms.iter().take(TERMS_MAX).cloned().collect();
+            let summary = Some(decided.summary).filter(|summary| summary.len() <= SUMMARY_BYTES_MAX);
+            entry.decided = Some(Decided { terms: Vec::new(), summary: summary.unwrap_or_default(), ..decided });
             Ok(())
         })
     }
@@ -332,15 +358,60 @@ impl Spool for MemorySpool {
         })
     }
 
-    fn list(&self, filter: Filter, most: usize) -> Pending<'_, Vec<Record>> {
+    fn page(&self, filter: Filter, most: usize) -> Pending<'_, Page> {
         self.at(None, |inside| {
-            let before = match &filter.before {
-                Some(id) => Place::of(id).map_or(0, |place| place.seq),
-                None => Seq::MAX,
+            let seq =
+                |id: &Option<DeliveryId>, unknown| id.as_ref().map_or(unknown, |id| Place::of(id).map_or(0, |p| p.seq));
+            let (after, before) = (seq(&filter.after, 0), seq(&filter.before, Seq::MAX));
+            let mut found: Vec<Record> = inside
+                .entries
+                .iter()
+                .filter(|(seq, entry)| **seq > after && **seq < before && Inside::matches(entry, &filter))
+                .map(|(_, entry)| entry.record.clone())
+                .collect();
+            if !filter.oldest_first {
+                found.reverse();
+            }
+            let more = found.len() > most;
+            found.truncate(most);
+            let next = found.last().filter(|_| more).map(|record| record.id.clone());
+            Ok(Page { records: found, next })
+        })
+    }
+
+    fn summaries(&self, ids: &[DeliveryId]) -> Pending<'_, Vec<Option<Vec<u8>>>> {
+        self.at(None, |inside| {
+            let mut summary = |(at, id): (usize, &DeliveryId)| {
+                let entry = inside.find(id).ok().filter(|entry| at < SUMMARIES_MAX && entry.content)?;
+                entry.decided.as_ref().map(|decided| decided.summary.clone()).filter(|summary| !summary.is_empty())
             };
-            let newest_first = inside.entries.range(..before).rev().map(|(_, entry)| entry);
-            let found = newest_first.filter(|entry| Inside::matches(entry, &filter));
-            Ok(found.take(most).map(|entry| entry.record.clone()).collect())
+            Ok(ids.iter().enumerate().map(&mut summary).collect())
+        })
+    }
+
+    fn history(&self, from: Millis, until: Millis, bucket: Millis) -> Pending<'_, Vec<Bucket>> {
+        self.at(None, |inside| {
+            let states = [State::Received, State::Decided, State::Delivered, State::Quarantined, State::DeadLettered];
+            let minute = |millis: Millis| millis / HISTORY_STEP_MILLIS;
+            let steps = |millis: Millis| millis.div_ceil(HISTORY_STEP_MILLIS).max(1);
+            let width = steps(bucket).max(steps(until.saturating_sub(from) / HISTORY_BUCKETS_MAX + 1));
+            let (mut first, end) = (minute(from), until.div_ceil(HISTORY_STEP_MILLIS));
+            let mut buckets = Vec::new();
+            while first < end {
+                let within = first..first.saturating_add(width).min(end);
+                let all = inside.entries.values().map(|entry| &entry.record);
+                let of: Vec<&Record> = all.filter(|record| within.contains(&minute(record.received_ms))).collect();
+                let count = |fits: &dyn Fn(&Record) -> bool| of.iter().filter(|record| fits(record)).count() as u64;
+                let verdict = |verdict: &Verdict| (*verdict, count(&|record| record.verdict == Some(*verdict)));
+                buckets.push(Bucket {
+                    at: first * HISTORY_STEP_MILLIS,
+                    received: of.len() as u64,
+                    by_verdict: Verdict::ALL.iter().map(verdict).collect(),
+                    by_state: states.iter().map(|state| (*state, count(&|record| record.state == *state))).collect(),
+                });
+                first = first.saturating_add(width);
+            }
+            Ok(buckets)
         })
     }
 
@@ -359,9 +430,10 @@ impl Spool for MemorySpool {
 
     fn release(&self, now: Millis, id: &DeliveryId, by: &str) -> Pending<'_, ()> {
         self.at(Some(now), |inside| {
-            let entry = inside.put_back(id, State::Received)?;
-            entry.record.decided_ms = None;
+            let entry = inside.put_back(now, id, State::Received)?;
+            (entry.record.decided_ms, entry.record.verdict) = (None, None);
             entry.record.released_by = Some(by.to_owned());
+            entry.terms.clear();
             Ok(())
         })
     }
@@ -378,7 +450,7 @@ impl Spool for MemorySpool {
                 return Err(SpoolError::NotNow(id.clone()));
             }
             let state = if entry.record.decided_ms.is_some() { State::Decided } else { State::Received };
-            inside.put_back(id, state).map(drop)
+            inside.put_back(now, id, state).map(drop)
         })
     }
 
@@ -391,11 +463,22 @@ impl Spool for MemorySpool {
             let mut erased = 0;
             for entry in inside.entries.values_mut().filter(|entry| !entry.unfinished() && !entry.forgotten) {
                 if entry.new.senders.iter().any(|name| name == sender) {
-                    (entry.content, entry.forgotten) = (false, true);
+                    entry.erase();
                     erased += 1;
                 }
             }
             Ok(erased)
+        })
+    }
+
+    fn erase_entry(&self, id: &DeliveryId) -> Pending<'_, ()> {
+        self.at(None, |inside| {
+            let entry = inside.find(id)?;
+            if entry.unfinished() {
+                return Err(SpoolError::NotNow(id.clone()));
+            }
+            entry.erase();
+            Ok(())
         })
     }
 }

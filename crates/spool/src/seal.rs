@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Dedupe = 3,
     /// Tells whether a key file belongs to a database.
     Check = 4,
+    Term = 5,
 }
 
 /// Where a blob belongs: which column of which entry.
@@ -27,6 +28,7 @@ pub(crate) enum Kind {
 pub(crate) enum Column {
     Received = 1,
     Decision = 2,
+    Summary = 3,
 }
 
 const NONCE: usize = 12;

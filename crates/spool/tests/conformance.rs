@@ -55,9 +55,15 @@ conformance!(
     a_release_is_claimed_without_its_decision,
     a_release_goes_before_what_waits_but_never_beside_what_is_held,
     a_dead_letter_can_be_retried,
+    what_is_put_back_by_a_person_begins_anew,
     a_waiting_retry_can_be_hurried,
     records_tell_what_happened,
     lists_narrow_and_page,
+    lists_go_both_ways_and_piece_by_piece,
+    entries_are_found_by_their_terms,
+    summaries_come_without_the_content,
+    history_tells_what_came_and_how_it_stands,
+    one_entry_is_erased,
     counts_follow_every_change,
     content_goes_when_its_retention_is_over,
     withheld_content_is_kept_for_the_quarantine,
@@ -88,7 +94,8 @@ fn entry(conversation: &str, key: &str) -> NewEntry {
 
 fn decided(verdict: Verdict, quarantine: bool) -> Decided {
     let body = Some(b"what is sent".to_vec());
-    Decided { verdict, body, findings_header: Some("%5B%5D".to_owned()), report: b"why".to_vec(), quarantine }
+    let (findings_header, report) = (Some("%5B%5D".to_owned()), b"why".to_vec());
+    Decided { verdict, body, findings_header, report, quarantine, terms: Vec::new(), summary: b"short".to_vec() }
 }
 
 async fn store(spool: &TheSpool, now: u64, entry: NewEntry) -> DeliveryId {
@@ -293,7 +300,13 @@ async fn a_decision_survives_attempts_and_looks(spool: TheSpool) {
     assert_eq!((again.looks, again.attempts, again.decided), (1, 0, None));
     for (attempts, what) in [
         decided(Verdict::Malicious, true),
-        Decided { body: None, findings_header: None, report: Vec::new(), ..decided(Verdict::Clean, false) },
+        Decided {
+            body: None,
+            findings_header: None,
+            report: Vec::new(),
+            summary: Vec::new(),
+            ..decided(Verdict::Clean, false)
+        },
     ]
     .into_iter()
     .enumerate()
@@ -439,12 +452,44 @@ async fn a_dead_letter_can_be_retried(spool: TheSpool) {
     spool.retry(T, &id).await.unwrap();
     spool.retry(T, &second).await.unwrap();
     let again = claim_one(&spool, T).await;
-    assert_eq!((again.id, again.decided, again.attempts), (id.clone(), Some(what), 1));
+    assert_eq!((again.id, again.decided, again.attempts), (id.clone(), Some(what), 0));
     spool.finish(T, &id, Finish::Delivered).await.unwrap();
     assert_eq!(claim_one(&spool, T).await.decided, None);
     assert!(matches!(spool.retry(T, &id).await, Err(SpoolError::NotNow(_))), "delivered");
     spool.retry(T, &second).await.unwrap();
     assert!(claim_ids(&spool, T).await.is_empty(), "a claim that is held is not handed out beside itself");
+}
+
+async fn what_is_put_back_by_a_person_begins_anew(spool: TheSpool) {
+    for (key, finish) in
+        [("dead", Finish::DeadLettered { error: "503 for a week".to_owned() }), ("withheld", Finish::Quarantined)]
+    {
+        let id = store(&spool, T, entry(key, key)).await;
+        claim_one(&spool, T).await;
+        spool.finish(T, &id, Finish::LookAgainAt { at: T }).await.unwrap();
+        let first = claim_one(&spool, T).await;
+        assert_eq!((first.since_ms, first.looks), (T, 1));
+        spool.record_decided(T, &id, decided(Verdict::Clean, false)).await.unwrap();
+        spool.finish(T, &id, Finish::RetryAt { at: T, error: "503".to_owned() }).await.unwrap();
+        // A retry that comes by itself, or is hurried, is of the same age.
+        spool.retry(T + 1, &id).await.unwrap();
+        let second = claim_one(&spool, T + 1).await;
+        assert_eq!((second.since_ms, second.attempts, second.looks), (T, 1, 1));
+        spool.finish(T + 1, &id, finish.clone()).await.unwrap();
+        let later = T + 8 * DAY;
+        if finish == Finish::Quarantined {
+            spool.release(later, &id, "ana").await.unwrap();
+        } else {
+            spool.retry(later, &id).await.unwrap();
+        }
+        let again = claim_one(&spool, later).await;
+        assert_eq!((again.received_ms, again.since_ms, again.attempts, again.looks), (T, later, 0, 0));
+        spool.finish(later, &id, Finish::RetryAt { at: later, error: "503".to_owned() }).await.unwrap();
+        assert_eq!(claim_one(&spool, later).await.since_ms, later);
+        spool.finish(later, &id, Finish::Delivered).await.unwrap();
+        let record = spool.record(&id).await.unwrap().unwrap();
+        assert_eq!((record.put_back_ms, record.attempts, record.received_ms), (Some(later), 2, T));
+    }
 }
 
 async fn a_waiting_retry_can_be_hurried(spool: TheSpool) {
@@ -529,6 +574,214 @@ async fn lists_narrow_and_page(spool: TheSpool) {
     check(Filter { route: Some(injection.clone()), ..all() }, &[]).await;
     check(Filter { sender: Some(injection.clone()), ..all() }, &[]).await;
     check(Filter { before: Some(DeliveryId(injection)), ..all() }, &[]).await;
+}
+
+async fn lists_go_both_ways_and_piece_by_piece(spool: TheSpool) {
+    let mut ids = Vec::new();
+    for n in 0..23u64 {
+        let verdict = if n % 3 == 0 { Verdict::Malicious } else { Verdict::Clean };
+        let finish = if n % 2 == 0 { Finish::Delivered } else { Finish::Quarantined };
+        let new = entry(&(n % 4).to_string(), &n.to_string());
+        ids.push(finished(&spool, T + n, new, decided(verdict, n % 3 == 0), finish).await);
+    }
+    ids.push(store(&spool, T + 30, entry("0", "waiting")).await);
+    let filters = [
+        Filter::default(),
+        Filter { verdicts: vec![Verdict::Malicious], ..Filter::default() },
+        Filter { states: vec![State::Quarantined, State::Received], ..Filter::default() },
+        Filter { states: vec![State::Delivered], ..Filter::default() },
+        Filter { quarantine: Some(true), ..Filter::default() },
+        Filter { sender: Some("sender of 2".to_owned()), ..Filter::default() },
+        Filter { conversation: Some(ConversationKey("0".to_owned())), unfinished: Some(false), ..Filter::default() },
+        Filter { received_from: Some(T + 3), received_until: Some(T + 17), ..Filter::default() },
+        Filter { sender: Some("everybody".to_owned()), verdicts: vec![Verdict::Malicious], ..Filter::default() },
+    ];
+    for filter in filters {
+        let newest: Vec<_> = spool.list(filter.clone(), 100).await.unwrap().into_iter().map(|r| r.id).collect();
+        assert!(newest.len() > 2 && newest.is_sorted_by(|a, b| a > b), "{filter:?}");
+        let mut oldest = newest.clone();
+        oldest.reverse();
+        for (oldest_first, expected) in [(false, &newest), (true, &oldest)] {
+            for most in [1, 2, 5, 100] {
+                let (mut found, mut next) = (Vec::new(), None);
+                loop {
+                    let mut piece = Filter { oldest_first, ..filter.clone() };
+                    *(if oldest_first { &mut piece.after } else { &mut piece.before }) = next;
+                    let page = spool.page(piece, most).await.unwrap();
+                    assert!(page.records.len() <= most);
+                    found.extend(page.records.into_iter().map(|record| record.id));
+                    next = page.next;
+                    if next.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found, *expected, "{filter:?} {most}");
+            }
+        }
+        // Between two of them.
+        let (before, after) = (Some(newest[0].clone()), newest.last().cloned());
+        let between = spool.list(Filter { before, after, ..filter }, 100).await.unwrap();
+        assert_eq!(between.len(), newest.len() - 2);
+    }
+    let ids_of = async |filter| spool.list(filter, 100).await.unwrap().into_iter().map(|r| r.id).collect::<Vec<_>>();
+    assert_eq!(ids_of(Filter { unfinished: Some(true), ..Filter::default() }).await, [ids[23].clone()]);
+    assert_eq!(ids_of(Filter { unfinished: Some(false), ..Filter::default() }).await.len(), 23);
+    assert!(spool.page(Filter::default(), 0).await.unwrap().records.is_empty());
+}
+
+async fn entries_are_found_by_their_terms(spool: TheSpool) {
+    let bearing = |terms: &[&str]| Decided {
+        terms: terms.iter().map(|term| (*term).to_owned()).collect(),
+        ..decided(Verdict::Malicious, false)
+    };
+    let mut ids = Vec::new();
+    for (n, terms) in [&["a", "b"][..], &["b", "c", "b"], &[], &["a", "b", "c"]].into_iter().enumerate() {
+        let key = n.to_string();
+        ids.push(finished(&spool, T, entry(&key, &key), bearing(terms), Finish::Delivered).await);
+    }
+    let check = async |terms: &[&str], expected: &[usize]| {
+        let terms = terms.iter().map(|term| (*term).to_owned()).collect();
+        let found = spool.list(Filter { terms, ..Filter::default() }, 100).await.unwrap();
+        let found: Vec<_> = found.iter().map(|r| ids.iter().position(|id| *id == r.id).unwrap()).collect();
+        assert_eq!(found, expected);
+    };
+    check(&["a"], &[3, 0]).await;
+    check(&["b"], &[3, 1, 0]).await;
+    check(&["b", "c"], &[3, 1]).await;
+    check(&["c", "b", "a"], &[3]).await;
+    check(&["d"], &[]).await;
+    check(&["a", "d"], &[]).await;
+    check(&["A"], &[]).await;
+    check(&["a"; 17], &[]).await;
+    // With other things asked for.
+    let both = Filter {
+        terms: vec!["b".to_owned()],
+        conversation: Some(ConversationKey("1".to_owned())),
+        ..Filter::default()
+    };
+    assert_eq!(spool.list(both, 9).await.unwrap()[0].id, ids[1]);
+    // A second decision replaces the terms, and a release waits for its own.
+    let twice = store(&spool, T, entry("t", "t")).await;
+    claim_one(&spool, T).await;
+    spool.record_decided(T, &twice, bearing(&["x", "y"])).await.unwrap();
+    spool.record_decided(T, &twice, bearing(&["y", "z"])).await.unwrap();
+    spool.finish(T, &twice, Finish::Quarantined).await.unwrap();
+    let count = async |term: &str| {
+        spool.list(Filter { terms: vec![term.to_owned()], ..Filter::default() }, 9).await.unwrap().len()
+    };
+    assert_eq!((count("x").await, count("y").await, count("z").await), (0, 1, 1));
+    spool.release(T, &twice, "ana").await.unwrap();
+    assert_eq!(count("y").await, 0);
+    claim_one(&spool, T).await;
+    spool.record_decided(T, &twice, bearing(&["y"])).await.unwrap();
+    spool.finish(T, &twice, Finish::Delivered).await.unwrap();
+    assert_eq!((count("y").await, count("z").await), (1, 0));
+    // No more of one entry than the bound.
+    let many: Vec<String> = (0..80).map(|n| format!("many {n}")).collect();
+    let many = Decided { terms: many, ..decided(Verdict::Malicious, false) };
+    finished(&spool, T, entry("m", "m"), many, Finish::Delivered).await;
+    assert_eq!((count("many 63").await, count("many 64").await), (1, 0));
+    // They go with the content.
+    sweep_all(&spool, T + 7 * DAY).await;
+    assert_eq!((count("a").await, count("b").await, count("many 1").await), (0, 0, 0));
+    assert_eq!(spool.list(Filter::default(), 9).await.unwrap().len(), 6);
+}
+
+async fn summaries_come_without_the_content(spool: TheSpool) {
+    let with = |summary: &[u8], report: usize| Decided {
+        summary: summary.to_vec(),
+        report: vec![b'r'; report],
+        ..decided(Verdict::Malicious, false)
+    };
+    let small = finished(&spool, T, entry("a", "1"), with(b"small", 10), Finish::Delivered).await;
+    let large = finished(&spool, T, entry("a", "2"), with(b"large", 100_000), Finish::Quarantined).await;
+    let none = finished(&spool, T, entry("a", "3"), with(b"", 100_000), Finish::Delivered).await;
+    let long = finished(&spool, T, entry("a", "4"), with(&[b's'; 1025], 10), Finish::Delivered).await;
+    let fresh = store(&spool, T, entry("a", "5")).await;
+    let unknown = DeliveryId("01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned());
+    let ids = [large.clone(), unknown, small.clone(), none, long, fresh, small.clone()];
+    let (some_small, some_large) = (Some(b"small".to_vec()), Some(b"large".to_vec()));
+    let expected = [some_large, None, some_small.clone(), None, None, None, some_small];
+    assert_eq!(spool.summaries(&ids).await.unwrap(), expected);
+    assert!(spool.summaries(&[]).await.unwrap().is_empty());
+    spool.erase_entry(&large).await.unwrap();
+    sweep_all(&spool, T + 7 * DAY).await;
+    assert_eq!(spool.summaries(&[small, large]).await.unwrap(), [None, None]);
+}
+
+async fn history_tells_what_came_and_how_it_stands(spool: TheSpool) {
+    const MINUTE: u64 = 60_000;
+    let start = T - T % MINUTE;
+    let by = |numbers: &[(State, u64)]| numbers.iter().filter(|(_, n)| *n > 0).copied().collect::<Vec<_>>();
+    let look = async |from, until, width| {
+        let buckets = spool.history(from, until, width).await.unwrap();
+        let shown = |bucket: guarita_spool::Bucket| {
+            assert_eq!(bucket.received, bucket.by_state.iter().map(|(_, n)| n).sum::<u64>());
+            let verdicts: Vec<_> = bucket.by_verdict.iter().filter(|(_, n)| *n > 0).copied().collect();
+            ((bucket.at - start) / MINUTE, bucket.received, by(&bucket.by_state), verdicts)
+        };
+        buckets.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    assert_eq!(look(start, start + 2 * MINUTE, MINUTE).await, [(0, 0, vec![], vec![]), (1, 0, vec![], vec![])]);
+    let one = finished(&spool, start, entry("a", "1"), decided(Verdict::Malicious, true), Finish::Quarantined).await;
+    finished(&spool, start + MINUTE - 1, entry("a", "2"), decided(Verdict::Clean, false), Finish::Delivered).await;
+    let three = store(&spool, start + 3 * MINUTE, entry("b", "3")).await;
+    let first = (
+        0,
+        2,
+        vec![(State::Delivered, 1), (State::Quarantined, 1)],
+        vec![(Verdict::Clean, 1), (Verdict::Malicious, 1)],
+    );
+    let empty = |at| (at, 0, vec![], vec![]);
+    let waiting = (3, 1, vec![(State::Received, 1)], vec![]);
+    let all = look(start + 7, start + 3 * MINUTE + 1, 1).await;
+    assert_eq!(all, [first.clone(), empty(1), empty(2), waiting]);
+    assert_eq!(look(start + MINUTE, start + 3 * MINUTE, MINUTE).await, [empty(1), empty(2)]);
+    // Judged twice counts once, and a release takes its verdict back until it is judged again.
+    claim_one(&spool, start + 5 * MINUTE).await;
+    spool.record_decided(start + 5 * MINUTE, &three, decided(Verdict::Unscanned, false)).await.unwrap();
+    spool.record_decided(start + 5 * MINUTE, &three, decided(Verdict::Suspicious, false)).await.unwrap();
+    let now = (2, 1, vec![(State::Decided, 1)], vec![(Verdict::Suspicious, 1)]);
+    assert_eq!(look(start, start + 4 * MINUTE, 2 * MINUTE).await, [first, now]);
+    let dead = Finish::DeadLettered { error: String::new() };
+    spool.finish(start + 5 * MINUTE, &three, dead).await.unwrap();
+    spool.release(start + 9 * MINUTE, &one, "ana").await.unwrap();
+    let verdicts = vec![(Verdict::Clean, 1), (Verdict::Suspicious, 1)];
+    let states = vec![(State::Received, 1), (State::Delivered, 1), (State::DeadLettered, 1)];
+    assert_eq!(look(start, start + 60 * MINUTE, 60 * MINUTE).await, [(0, 3, states, verdicts)]);
+    // However much is asked for, the answer is bounded.
+    let year = spool.history(start, start + 365 * DAY, 1).await.unwrap();
+    assert!(year.len() as u64 <= guarita_spool::HISTORY_BUCKETS_MAX + 1, "{}", year.len());
+    assert_eq!(year.iter().map(|bucket| bucket.received).sum::<u64>(), 3);
+    assert!(spool.history(start + 1, start, 1).await.unwrap().len() <= 1);
+    spool.history(0, u64::MAX, 0).await.unwrap();
+}
+
+async fn one_entry_is_erased(spool: TheSpool) {
+    let bad = Decided { terms: vec!["t".to_owned()], ..decided(Verdict::Malicious, true) };
+    let one = finished(&spool, T, entry("a", "1"), bad.clone(), Finish::Quarantined).await;
+    let two = finished(&spool, T, entry("a", "2"), bad, Finish::Delivered).await;
+    let underway = store(&spool, T, entry("a", "3")).await;
+    assert!(matches!(spool.erase_entry(&underway).await, Err(SpoolError::NotNow(_))));
+    assert!(matches!(spool.erase_entry(&DeliveryId("x".to_owned())).await, Err(SpoolError::NotFound(_))));
+    for _ in 0..2 {
+        spool.erase_entry(&one).await.unwrap();
+    }
+    let content = spool.content(&one).await.unwrap();
+    assert!(content.received.is_none() && content.sent.is_none() && content.report.is_none());
+    assert!(spool.content(&two).await.unwrap().received.is_some());
+    let found = async |filter| spool.list(filter, 9).await.unwrap().into_iter().map(|r| r.id).collect::<Vec<_>>();
+    let by_term = Filter { terms: vec!["t".to_owned()], ..Filter::default() };
+    assert_eq!(found(by_term.clone()).await, std::slice::from_ref(&two));
+    let by_sender = Filter { sender: Some("sender of a".to_owned()), ..Filter::default() };
+    assert_eq!(found(by_sender).await, [underway.clone(), two.clone()]);
+    assert_eq!(spool.record(&one).await.unwrap().unwrap().verdict, Some(Verdict::Malicious));
+    assert!(matches!(spool.release(T, &one, "ana").await, Err(SpoolError::NotNow(_))));
+    // A sender who is erased takes the terms along.
+    assert_eq!(spool.erase_sender("sender of a").await.unwrap(), 1);
+    assert!(found(by_term).await.is_empty());
+    assert_eq!(spool.summaries(&[two]).await.unwrap(), [None]);
+    assert_eq!(claim_one(&spool, T).await.id, underway);
 }
 
 async fn counts_follow_every_change(spool: TheSpool) {

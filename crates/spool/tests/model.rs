@@ -88,12 +88,34 @@ impl Pair {
         let theirs = self.memory.claim(self.now, LEASE, 100).await.unwrap();
         let mut ours: Vec<_> = ours
             .into_iter()
-            .map(|c| (self.by_sqlite[&c.id], c.body, c.decided, c.attempts, c.looks, c.released_by, c.conversation))
+            .map(|c| {
+                (
+                    self.by_sqlite[&c.id],
+                    c.body,
+                    c.decided,
+                    c.attempts,
+                    c.looks,
+                    c.since_ms,
+                    c.released_by,
+                    c.conversation,
+                )
+            })
             .collect();
         ours.sort_by_key(|claimed| claimed.0);
         let theirs: Vec<_> = theirs
             .into_iter()
-            .map(|c| (self.by_memory[&c.id], c.body, c.decided, c.attempts, c.looks, c.released_by, c.conversation))
+            .map(|c| {
+                (
+                    self.by_memory[&c.id],
+                    c.body,
+                    c.decided,
+                    c.attempts,
+                    c.looks,
+                    c.since_ms,
+                    c.released_by,
+                    c.conversation,
+                )
+            })
             .collect();
         assert_eq!(ours, theirs);
     }
@@ -115,9 +137,19 @@ impl Pair {
         };
         let verdict = Verdict::ALL[random.below(4) as usize];
         let body = (random.below(2) == 0).then(|| b"new".to_vec());
-        let decided =
-            Decided { verdict, body, findings_header: None, report: vec![1], quarantine: random.below(3) == 0 };
-        let (left, right) = match random.below(9) {
+        let decided = Decided {
+            verdict,
+            body,
+            findings_header: None,
+            report: vec![1],
+            quarantine: random.below(3) == 0,
+            terms: (0..random.below(3)).map(|_| format!("t{}", random.below(6))).collect(),
+            summary: vec![1; random.below(3) as usize],
+        };
+        let (left, right) = match random.below(10) {
+            9 if random.below(3) == 0 => {
+                (kind(sqlite.erase_entry(&ours).await), kind(memory.erase_entry(&theirs).await))
+            }
             0 => (kind(sqlite.release(now, &ours, "p").await), kind(memory.release(now, &theirs, "p").await)),
             1 => (kind(sqlite.retry(now, &ours).await), kind(memory.retry(now, &theirs).await)),
             2 => (kind(sqlite.renew(now, &ours, LEASE).await), kind(memory.renew(now, &theirs, LEASE).await)),
@@ -163,6 +195,9 @@ impl Pair {
             Filter { verdicts: vec![Verdict::Malicious, Verdict::Unscanned], ..Filter::default() },
             Filter { sender: Some("2".to_owned()), ..Filter::default() },
             Filter { conversation, ..Filter::default() },
+            Filter { terms: vec!["t1".to_owned()], ..Filter::default() },
+            Filter { terms: vec!["t2".to_owned(), "t3".to_owned()], oldest_first: true, ..Filter::default() },
+            Filter { unfinished: Some(true), sender: Some("3".to_owned()), ..Filter::default() },
         ];
         for filter in filters {
             let ours = self.sqlite().list(filter.clone(), 1000).await.unwrap();
@@ -176,6 +211,8 @@ impl Pair {
             };
             assert_eq!(shown(ours, &self.by_sqlite), shown(theirs, &self.by_memory));
         }
+        let (ours, theirs): (Vec<_>, Vec<_>) = self.ids.iter().rev().take(200).cloned().unzip();
+        assert_eq!(self.sqlite().summaries(&ours).await.unwrap(), self.memory.summaries(&theirs).await.unwrap());
     }
 }
 

@@ -42,7 +42,9 @@ fn entry(conversation: &str, key: &str, body: Vec<u8>) -> NewEntry {
 fn decided() -> Decided {
     let report = format!("report with {SECRET}").into_bytes();
     let body = Some(format!("rewritten {SECRET}").into_bytes());
-    Decided { verdict: Verdict::Malicious, body, findings_header: None, report, quarantine: false }
+    let summary = format!("summary with {SECRET}").into_bytes();
+    let (verdict, terms) = (Verdict::Malicious, Vec::new());
+    Decided { verdict, body, findings_header: None, report, quarantine: false, terms, summary }
 }
 
 async fn store(spool: &SqliteSpool, entry: NewEntry) -> DeliveryId {

@@ -5,14 +5,17 @@ use super::{
     command::{AppendOutcome, Command, Decision, Outcome, Prepared},
     index::Index,
     live::Shared,
+    minutes::Minutes,
     retention,
     rows::{DEAD_LETTERED, DELIVERED, QUARANTINED, UNFINISHED, int, state_of, uint},
+    search::block_of,
 };
 use crate::{
     DeliveryId, Finish, Millis, SpoolError, State,
     place::{Place, SEQ_MAX, Seq},
     seal::Name,
 };
+use guarita_message::Verdict;
 use rusqlite::{Connection, OptionalExtension, Result};
 use std::collections::HashMap;
 
@@ -63,6 +66,7 @@ pub(super) struct Change<'a> {
     pub gathered: usize,
     /// Claims marked as ending.
     pub ending: Vec<Seq>,
+    pub minutes: Minutes,
     /// Bytes this transaction may still append before the database is over its bound.
     pub room: u64,
 }
@@ -78,7 +82,7 @@ impl Change<'_> {
             Command::Append { now, entries, .. } => self.append(*now, entries),
             Command::Decide { now, id, decision, .. } => self.decide(*now, id, decision),
             Command::Finish { now, id, finish, .. } => self.finish(*now, id, finish),
-            Command::Release { id, by, .. } => self.release(id, by),
+            Command::Release { now, id, by, .. } => self.release(*now, id, by),
             Command::Retry { now, id, .. } => self.retry(*now, id),
             Command::Sweep { now, retention, quarantine, .. } => {
                 retention::sweep(self, *now, *retention, *quarantine).map(Outcome::Swept)
@@ -86,6 +90,7 @@ impl Change<'_> {
             Command::Erase { sender, .. } => {
                 retention::erase(self, sender).map(|(count, names)| Outcome::Erased(count, names))
             }
+            Command::EraseEntry { id, .. } => self.erase(id),
             Command::Probe { .. } => {
                 self.conn.prepare_cached("UPDATE progress SET probed_ms = probed_ms + 1")?.execute([])?;
                 Ok(if self.room == 0 { Outcome::Refused(SpoolError::Full) } else { Outcome::Done })
@@ -138,9 +143,17 @@ impl Change<'_> {
             .prepare_cached("INSERT INTO received (seq, sealed) VALUES (?1, ?2)")?
             .execute((seq, &entry.sealed))?;
         self.names.extend(names.iter().map(|name| (*name, now)));
+        let place = Place::new(entry.received_ms, self.last_seq, entry.salt);
         self.tally.add(State::Received);
+        self.minutes.came(&place);
         self.gathered += 1 + (entry.senders.len() + entry.dedupe.len()) / 16;
-        Ok(AppendOutcome::Stored(Place::new(entry.received_ms, self.last_seq, entry.salt)))
+        Ok(AppendOutcome::Stored(place))
+    }
+
+    fn moved(&mut self, place: &Place, from: State, to: State) {
+        self.tally.remove(from);
+        self.tally.add(to);
+        self.minutes.moved(place, from, to);
     }
 
     /// The claimed entry, marked as ending, and whether it was decided; or why not.
@@ -162,6 +175,11 @@ impl Change<'_> {
             Ok(held) => held,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
+        let mut before = None;
+        if decided {
+            before = self.find(place)?.and_then(|found| found.verdict);
+            self.forget_terms(place.seq)?;
+        }
         let changed = self
             .conn
             .prepare_cached(
@@ -174,11 +192,48 @@ impl Change<'_> {
         self.conn
             .prepare_cached("INSERT OR REPLACE INTO decisions (seq, sealed) VALUES (?1, ?2)")?
             .execute((int(place.seq), &decision.sealed))?;
-        if !decided {
-            self.tally.remove(State::Received);
-            self.tally.add(State::Decided);
+        if let Some(summary) = &decision.summary {
+            self.conn
+                .prepare_cached("INSERT OR REPLACE INTO summaries (seq, sealed) VALUES (?1, ?2)")?
+                .execute((int(place.seq), summary))?;
         }
+        if !decision.terms.is_empty() {
+            self.note_terms(place.seq, &decision.terms)?;
+        }
+        if !decided {
+            self.moved(&place, State::Received, State::Decided);
+        }
+        self.minutes.judged(&place, before, Some(decision.verdict));
         Ok(Outcome::Done)
+    }
+
+    fn note_terms(&self, seq: Seq, terms: &[u8]) -> Result<()> {
+        let (block, seq) = (block_of(seq), int(seq));
+        let mut insert =
+            self.conn.prepare_cached("INSERT OR IGNORE INTO terms (block, hash, seq) VALUES (?1, ?2, ?3)")?;
+        for term in terms.as_chunks::<8>().0 {
+            insert.execute((block, i64::from_be_bytes(*term), seq))?;
+        }
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO bearers (seq, terms) VALUES (?1, ?2)")?
+            .execute((seq, terms))?;
+        Ok(())
+    }
+
+    /// The entry is found by its terms no longer, nor has it a summary of its own.
+    pub fn forget_terms(&self, seq: Seq) -> Result<()> {
+        let (block, seq) = (block_of(seq), int(seq));
+        let terms: Option<Vec<u8>> = self
+            .conn
+            .prepare_cached("DELETE FROM bearers WHERE seq = ?1 RETURNING terms")?
+            .query_map([seq], |row| row.get(0))?
+            .collect::<Result<Vec<_>>>()?
+            .pop();
+        let mut delete = self.conn.prepare_cached("DELETE FROM terms WHERE block = ?1 AND hash = ?2 AND seq = ?3")?;
+        for term in terms.unwrap_or_default().as_chunks::<8>().0 {
+            delete.execute((block, i64::from_be_bytes(*term), seq))?;
+        }
+        self.conn.prepare_cached("DELETE FROM summaries WHERE seq = ?1")?.execute([seq]).map(drop)
     }
 
     fn finish(&mut self, now: Millis, id: &DeliveryId, finish: &Finish) -> Result<Outcome> {
@@ -219,26 +274,27 @@ impl Change<'_> {
             return Ok(Outcome::Refused(SpoolError::NotFound(id.clone())));
         }
         if let Some(state) = state {
-            self.tally.remove(state_of(UNFINISHED, decided));
-            self.tally.add(state);
+            self.moved(&place, state_of(UNFINISHED, decided), state);
         }
         Ok(Outcome::Done)
     }
 
     fn find(&self, place: Place) -> Result<Option<Found>> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT salt, received_ms, state, decided_ms IS NOT NULL, content FROM entries WHERE seq = ?1",
+            "SELECT salt, received_ms, state, decided_ms IS NOT NULL, content, verdict FROM entries WHERE seq = ?1",
         )?;
         let found = statement
             .query_row([int(place.seq)], |row| {
                 let at = Place::new(uint(row.get(1)?), place.seq, uint(row.get(0)?));
-                Ok((at, Found { state: row.get(2)?, decided: row.get(3)?, content: row.get(4)? }))
+                let verdict: Option<String> = row.get(5)?;
+                let verdict = verdict.and_then(|word| word.parse().ok());
+                Ok((at, Found { state: row.get(2)?, decided: row.get(3)?, content: row.get(4)?, verdict }))
             })
             .optional()?;
         Ok(found.filter(|(at, _)| *at == place).map(|(_, found)| found))
     }
 
-    fn release(&mut self, id: &DeliveryId, by: &str) -> Result<Outcome> {
+    fn release(&mut self, now: Millis, id: &DeliveryId, by: &str) -> Result<Outcome> {
         let Some(place) = Place::of(id) else { return Ok(Outcome::Refused(SpoolError::NotFound(id.clone()))) };
         let found = match self.find(place)? {
             Some(found) if found.state != UNFINISHED && found.content => found,
@@ -247,12 +303,13 @@ impl Change<'_> {
         };
         self.conn
             .prepare_cached(
-                "UPDATE entries SET state = 0, decided_ms = NULL, finished_ms = NULL, next_ms = NULL, \
-                 released_by = ?2 WHERE seq = ?1",
+                "UPDATE entries SET state = 0, decided_ms = NULL, verdict = NULL, finished_ms = NULL, next_ms = NULL, \
+                 attempts = 0, looks = 0, put_back_ms = ?3, released_by = ?2 WHERE seq = ?1",
             )?
-            .execute((int(place.seq), by))?;
-        self.tally.remove(state_of(found.state, found.decided));
-        self.tally.add(State::Received);
+            .execute((int(place.seq), by, int(now)))?;
+        self.forget_terms(place.seq)?;
+        self.moved(&place, state_of(found.state, found.decided), State::Received);
+        self.minutes.judged(&place, found.verdict, None);
         Ok(Outcome::Done)
     }
 
@@ -269,12 +326,26 @@ impl Change<'_> {
                 .execute((int(place.seq), int(now)))?;
         } else {
             self.conn
-                .prepare_cached("UPDATE entries SET state = 0, finished_ms = NULL, next_ms = NULL WHERE seq = ?1")?
-                .execute([int(place.seq)])?;
-            self.tally.remove(State::DeadLettered);
-            self.tally.add(state_of(UNFINISHED, found.decided));
+                .prepare_cached(
+                    "UPDATE entries SET state = 0, finished_ms = NULL, next_ms = NULL, attempts = 0, looks = 0, \
+                     put_back_ms = ?2 WHERE seq = ?1",
+                )?
+                .execute((int(place.seq), int(now)))?;
+            self.moved(&place, State::DeadLettered, state_of(UNFINISHED, found.decided));
         }
         Ok(Outcome::Done)
+    }
+
+    fn erase(&mut self, id: &DeliveryId) -> Result<Outcome> {
+        let Some(place) = Place::of(id) else { return Ok(Outcome::Refused(SpoolError::NotFound(id.clone()))) };
+        match self.find(place)? {
+            Some(found) if found.state != UNFINISHED => {
+                let names = retention::erase_entry(self, place.seq)?;
+                Ok(Outcome::Erased(1, names.into_iter().collect()))
+            }
+            Some(_) => Ok(Outcome::Refused(SpoolError::NotNow(id.clone()))),
+            None => Ok(Outcome::Refused(SpoolError::NotFound(id.clone()))),
+        }
     }
 }
 
@@ -282,6 +353,7 @@ struct Found {
     state: i64,
     decided: bool,
     content: bool,
+    verdict: Option<Verdict>,
 }
 
 const _: () = assert!(

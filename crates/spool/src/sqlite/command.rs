@@ -43,10 +43,11 @@ pub(super) enum Command {
     Append { now: Millis, entries: Vec<Prepared>, bytes: usize, reply: Reply<Vec<crate::Appended>> },
     Decide { now: Millis, id: DeliveryId, decision: Decision, reply: Reply<()> },
     Finish { now: Millis, id: DeliveryId, finish: Finish, reply: Reply<()> },
-    Release { id: DeliveryId, by: String, reply: Reply<()> },
+    Release { now: Millis, id: DeliveryId, by: String, reply: Reply<()> },
     Retry { now: Millis, id: DeliveryId, reply: Reply<()> },
     Sweep { now: Millis, retention: Millis, quarantine: Millis, reply: Reply<Swept> },
     Erase { sender: Name, reply: Reply<u64> },
+    EraseEntry { id: DeliveryId, reply: Reply<()> },
     Probe { reply: Reply<()> },
 }
 
@@ -54,6 +55,10 @@ pub(super) struct Decision {
     pub verdict: Verdict,
     pub quarantine: bool,
     pub sealed: Vec<u8>,
+    /// Hashes of its terms, 8 bytes each, each once.
+    pub terms: Vec<u8>,
+    /// The summary, sealed apart where the decision is large.
+    pub summary: Option<Vec<u8>>,
 }
 
 /// What a command comes to, if its transaction is committed.
@@ -76,6 +81,7 @@ impl Command {
             | Command::Finish { reply, .. }
             | Command::Release { reply, .. }
             | Command::Retry { reply, .. }
+            | Command::EraseEntry { reply, .. }
             | Command::Probe { reply } => answer(reply, Err(error)),
             Command::Sweep { reply, .. } => answer(reply, Err(error)),
             Command::Erase { reply, .. } => answer(reply, Err(error)),

@@ -8,10 +8,16 @@
 //! `seen` is one table by name. `lookup` (conversations and senders, for the console) is a sorted run a chunk, only
 //! ever appended to; a search looks into each run. Its hashes are cut to eight bytes: a hit is checked at the entry.
 
-use super::rows::{int, uint};
+use super::{
+    live::Shared,
+    rows::{int, uint},
+};
 use crate::{DEDUPE_MILLIS, Millis, place::Seq, seal::Name};
 use rusqlite::{Connection, OptionalExtension, Result};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Names gathered before they are written (some 24,000 entries); bounds the memory (24 bytes each, twice, and the dedupe
 /// keys once more) and what the console has to scan of entries whose names are not yet written.
@@ -21,8 +27,8 @@ const PACE: usize = 3;
 /// The least that a transaction writes while there is a chunk.
 const ROWS_MIN: usize = 64;
 
-#[derive(Default)]
 pub(super) struct Index {
+    shared: Arc<Shared>,
     /// Names of all entries not yet written, with the time they were seen.
     recent: HashMap<Name, Millis>,
     /// No name in `recent` was seen before this.
@@ -56,8 +62,14 @@ pub(super) fn short(name: &[u8]) -> i64 {
 
 impl Index {
     /// Gathers again what was not written when the process ended.
-    pub fn load(conn: &Connection, indexed: Seq) -> Result<Index> {
-        let mut index = Index { oldest_recent: Millis::MAX, ..Index::default() };
+    pub fn load(conn: &Connection, shared: Arc<Shared>, indexed: Seq) -> Result<Index> {
+        let mut index = Index {
+            shared,
+            recent: HashMap::new(),
+            oldest_recent: Millis::MAX,
+            gathered: Chunk::default(),
+            writing: None,
+        };
         let mut statement = conn.prepare(
             "SELECT seq, received_ms, conversation, senders, dedupe FROM entries WHERE seq > ?1 ORDER BY seq",
         )?;
@@ -68,6 +80,7 @@ impl Index {
                 [2, 3, 4].map(|column| row.get_ref(column).ok().and_then(|value| value.as_blob().ok()).unwrap_or(&[]));
             index.gather(uint(row.get(0)?), at, conversation, senders, dedupe);
         }
+        drop(rows);
         Ok(index)
     }
 
@@ -78,8 +91,10 @@ impl Index {
             chunk.first = seq;
         }
         chunk.last = seq;
+        let from = chunk.lookup.len();
         chunk.lookup.push((short(conversation), seq));
         chunk.lookup.extend(senders.as_chunks::<16>().0.iter().map(|name| (short(name), seq)));
+        self.shared.unwritten().extend_from_slice(&chunk.lookup[from..]);
         for name in dedupe.as_chunks::<16>().0 {
             chunk.seen.push((*name, at));
             self.recent.insert(*name, at);
@@ -149,6 +164,7 @@ impl Index {
                     self.recent.remove(name);
                 }
             }
+            self.shared.unwritten().retain(|(_, seq)| *seq > chunk.last);
             self.writing = None;
         }
     }

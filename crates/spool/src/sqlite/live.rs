@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub changed: Notify,
     clock: Mutex<Option<(Millis, Instant)>>,
     pub waiting: Waiting,
+    /// Names of entries that are not yet in the lookup's runs (index.rs), for searches.
+    pub unwritten: Mutex<Vec<(i64, Seq)>>,
 }
 
 #[derive(Default)]
@@ -87,11 +89,16 @@ impl Shared {
             changed: Notify::new(),
             clock: Mutex::default(),
             waiting: Waiting::default(),
+            unwritten: Mutex::default(),
         }
     }
 
     pub fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn unwritten(&self) -> MutexGuard<'_, Vec<(i64, Seq)>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The spool reads no clock; it goes on from the last time it was told.

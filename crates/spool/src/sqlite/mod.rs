@@ -8,15 +8,17 @@ mod command;
 mod content;
 mod index;
 mod live;
+mod minutes;
 mod read;
 mod retention;
 mod rows;
 mod schema;
+mod search;
 mod writer;
 
 use crate::{
-    Appended, Claimed, Config, ContentOf, Counts, Decided, Filter, Finish, KeyError, Millis, NewEntry, Pending, Record,
-    Spool, SpoolError, StorageKey, Swept,
+    Appended, Bucket, Claimed, Config, ContentOf, Counts, Decided, Filter, Finish, KeyError, Millis, NewEntry, Page,
+    Pending, Record, SUMMARIES_MAX, Spool, SpoolError, StorageKey, Swept, TERMS_MAX,
     place::{MILLIS_MAX, Place},
     seal::{Column, Kind, Sealer, random},
 };
@@ -201,6 +203,7 @@ impl SqliteSpool {
                 lane: entry.lane,
                 conversation: entry.conversation,
                 received_ms,
+                since_ms: received_ms,
                 body: entry.body,
                 decided: None,
                 attempts: 0,
@@ -208,6 +211,26 @@ impl SqliteSpool {
                 released_by: None,
             }),
         })
+    }
+
+    fn prepare_decision(&self, place: Place, decided: &Decided) -> Result<Decision, SpoolError> {
+        let sealer = &self.shared.sealer;
+        let seal =
+            |column, pieces: &[&[u8]]| sealer.seal(place.millis, place.salt, column, pieces).map_err(SpoolError::Disk);
+        let ([a, b, c, d], fields) = (content::decision_lengths(decided), content::decision_fields(decided));
+        let [body, header, report, summary] = fields.map(Option::unwrap_or_default);
+        let sealed = seal(Column::Decision, &[&a, body, &b, header, &c, report, &d, summary])?;
+        let apart = sealed.len() > read::SUMMARY_WITHIN && !summary.is_empty();
+        let summary = if apart { Some(seal(Column::Summary, &[summary])?) } else { None };
+        let mut terms: Vec<[u8; 8]> = Vec::new();
+        for term in decided.terms.iter().take(TERMS_MAX) {
+            let hash = index::short(&sealer.name(Kind::Term, term)).to_be_bytes();
+            if !terms.contains(&hash) {
+                terms.push(hash);
+            }
+        }
+        let terms = terms.into_flattened();
+        Ok(Decision { verdict: decided.verdict, quarantine: decided.quarantine, sealed, terms, summary })
     }
 
     /// What is no longer cached comes from the disk. An entry that does not decrypt becomes a dead letter, so that it
@@ -321,15 +344,7 @@ impl Spool for SqliteSpool {
         Box::pin(async move {
             self.shared.told(now);
             let Some(place) = Place::of(&id) else { return Err(SpoolError::NotFound(id)) };
-            let ([a, b, c], fields) = (content::decision_lengths(&decided), content::decision_fields(&decided));
-            let [body, header, report] = fields.map(Option::unwrap_or_default);
-            let pieces = [&a[..], body, &b, header, &c, report];
-            let sealed = self
-                .shared
-                .sealer
-                .seal(place.millis, place.salt, Column::Decision, &pieces)
-                .map_err(SpoolError::Disk)?;
-            let decision = Decision { verdict: decided.verdict, quarantine: decided.quarantine, sealed };
+            let decision = self.prepare_decision(place, &decided)?;
             self.ask(|reply| Command::Decide { now, id, decision, reply }).await
         })
     }
@@ -376,14 +391,25 @@ impl Spool for SqliteSpool {
         })
     }
 
-    fn list(&self, filter: Filter, most: usize) -> Pending<'_, Vec<Record>> {
+    fn page(&self, filter: Filter, most: usize) -> Pending<'_, Page> {
         Box::pin(async move {
-            let sealer = &self.shared.sealer;
-            let sender = filter.sender.as_ref().map(|name| sealer.name(Kind::Sender, name));
-            let conversation = filter.conversation.as_ref().map(|key| sealer.name(Kind::Conversation, &key.0));
-            let search = read::Search { filter, sender, conversation };
-            self.readers.run(move |conn| read::list(conn, &search, most)).await
+            let search = search::Search::new(filter, &self.shared);
+            self.readers.run(move |conn| search::page(conn, &search, most)).await
         })
+    }
+
+    fn summaries(&self, ids: &[DeliveryId]) -> Pending<'_, Vec<Option<Vec<u8>>>> {
+        let places: Vec<_> =
+            ids.iter().enumerate().map(|(at, id)| Place::of(id).filter(|_| at < SUMMARIES_MAX)).collect();
+        let shared = self.shared.clone();
+        Box::pin(self.readers.run(move |conn| {
+            let summary = |place: Option<Place>| place.map(|at| read::summary(conn, &shared.sealer, at)).transpose();
+            places.into_iter().map(|place| Ok(summary(place)?.flatten())).collect()
+        }))
+    }
+
+    fn history(&self, from: Millis, until: Millis, bucket: Millis) -> Pending<'_, Vec<Bucket>> {
+        Box::pin(self.readers.run(move |conn| minutes::history(conn, from, until, bucket)))
     }
 
     fn counts(&self) -> Pending<'_, Counts> {
@@ -397,7 +423,7 @@ impl Spool for SqliteSpool {
         let (id, by) = (id.clone(), by.to_owned());
         Box::pin(async move {
             self.shared.told(now);
-            self.ask(|reply| Command::Release { id, by, reply }).await
+            self.ask(|reply| Command::Release { now, id, by, reply }).await
         })
     }
 
@@ -424,6 +450,11 @@ impl Spool for SqliteSpool {
                 }
             }
         })
+    }
+
+    fn erase_entry(&self, id: &DeliveryId) -> Pending<'_, ()> {
+        let id = id.clone();
+        Box::pin(self.ask(|reply| Command::EraseEntry { id, reply }))
     }
 
     fn writable(&self) -> Pending<'_, ()> {

@@ -3,16 +3,16 @@
 use super::{
     content::{Received, read_decision},
     index::short,
-    rows::{DEAD_LETTERED, DELIVERED, QUARANTINED, RECORD, UNFINISHED, disk, int, record, uint},
+    rows::{RECORD, disk, int, record, uint},
     schema,
 };
 use crate::{
-    Claimed, ContentOf, Counts, Filter, Millis, Record, SpoolError, State,
+    Claimed, ContentOf, Counts, Millis, Record, SpoolError, State,
     place::{Place, Seq},
     seal::{Column, Kind, Name, Sealer},
 };
 use guarita_message::{DeliveryId, Verdict};
-use rusqlite::{Connection, OptionalExtension, Result, ToSql};
+use rusqlite::{Connection, OptionalExtension, Result};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -105,6 +105,7 @@ fn open_claimed(sealer: &Sealer, place: Place, record: Record, received: Blob, d
         lane: record.lane,
         conversation,
         received_ms: record.received_ms,
+        since_ms: record.put_back_ms.unwrap_or(record.received_ms),
         body,
         decided,
         attempts: record.attempts,
@@ -139,6 +140,34 @@ pub(super) fn content(
         .filter(|_| record.state != State::Quarantined)
         .and_then(|decided| decided.body.clone().or_else(|| received.clone()));
     Ok(Some(Ok(ContentOf { received, sent, report: decision.map(|decided| decided.report) })))
+}
+
+/// A decision up to this size is opened for the summary in it; for a larger one, the summary stands apart.
+pub(super) const SUMMARY_WITHIN: usize = 16 << 10;
+
+/// `None`: there is none, it is gone, or it does not open.
+pub(super) fn summary(conn: &Connection, sealer: &Sealer, place: Place) -> Result<Option<Vec<u8>>> {
+    let row = conn
+        .prepare_cached(
+            "SELECT entries.received_ms, entries.salt, \
+             CASE WHEN length(decisions.sealed) <= ?2 THEN decisions.sealed END, summaries.sealed \
+             FROM entries JOIN decisions USING (seq) LEFT JOIN summaries USING (seq) WHERE entries.seq = ?1",
+        )?
+        .query_row((int(place.seq), int(SUMMARY_WITHIN as u64)), |row| {
+            let at = Place::new(uint(row.get(0)?), place.seq, uint(row.get(1)?));
+            Ok((at, row.get::<_, Blob>(2)?, row.get::<_, Blob>(3)?))
+        })
+        .optional()?;
+    let Some((at, within, apart)) = row.filter(|(at, ..)| *at == place) else { return Ok(None) };
+    let open = |column, blob| sealer.open(at.millis, at.salt, column, blob).ok();
+    let summary = match (within, apart) {
+        (_, Some(apart)) => open(Column::Summary, apart),
+        (Some(within), None) => open(Column::Decision, within)
+            .and_then(|plain| read_decision(&plain, Verdict::Clean, false))
+            .map(|decided| decided.summary),
+        (None, None) => None,
+    };
+    Ok(summary.filter(|summary| !summary.is_empty()))
 }
 
 pub(super) fn counts(conn: &Connection, claimed: u64) -> Result<Counts> {
@@ -177,119 +206,6 @@ pub(super) fn bearing(conn: &Connection, kind: Kind, name: &Name) -> Result<Vec<
         found.push(uint(seq?));
     }
     Ok(found)
-}
-
-/// A filter with its names hashed.
-pub(super) struct Search {
-    pub filter: Filter,
-    pub sender: Option<Name>,
-    pub conversation: Option<Name>,
-}
-
-/// The most one page of a listing holds.
-const LIST_MAX: usize = 10_000;
-
-pub(super) fn list(conn: &Connection, search: &Search, most: usize) -> Result<Vec<Record>> {
-    let (filter, most) = (&search.filter, most.min(LIST_MAX));
-    let mut clauses: Vec<String> = Vec::new();
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-    let mut add = |clause: &str, value: Box<dyn ToSql>| {
-        values.push(value);
-        clauses.push(clause.replace('?', &format!("?{}", values.len())));
-    };
-    if let Some(before) = &filter.before {
-        add("seq < ?", Box::new(int(Place::of(before).map_or(0, |place| place.seq))));
-    }
-    if let Some(quarantine) = filter.quarantine {
-        add("quarantine = ?", Box::new(quarantine));
-    }
-    if let Some(channel) = filter.channel {
-        add("channel = ?", Box::new(channel.as_str()));
-    }
-    if let Some(route) = &filter.route {
-        add("route = ?", Box::new(route.clone()));
-    }
-    if let Some(from) = filter.received_from {
-        add("received_ms >= ?", Box::new(int(from)));
-    }
-    if let Some(until) = filter.received_until {
-        add("received_ms < ?", Box::new(int(until)));
-    }
-    let mut candidates: Option<Vec<Seq>> = None;
-    if let Some(name) = search.sender {
-        add("instr(senders, ?)", Box::new(name.to_vec()));
-        candidates = Some(bearing(conn, Kind::Sender, &name)?);
-    }
-    if let Some(name) = search.conversation {
-        add("conversation = ?", Box::new(name.to_vec()));
-        candidates = Some(bearing(conn, Kind::Conversation, &name)?);
-    }
-    if let Some(candidates) = &candidates {
-        let list = serde_json::to_string(candidates).unwrap_or_else(|_| "[]".to_owned());
-        add("seq IN (SELECT value FROM json_each(?))", Box::new(list));
-    }
-    if !filter.states.is_empty() {
-        clauses
-            .push(format!("({})", filter.states.iter().map(|state| of_state(*state)).collect::<Vec<_>>().join(" OR ")));
-    }
-    if !filter.verdicts.is_empty() {
-        clauses.push(format!("({})", filter.verdicts.iter().map(|v| of_verdict(*v)).collect::<Vec<_>>().join(" OR ")));
-    }
-    let mut found = Vec::new();
-    for arm in arms(filter, candidates.is_some()) {
-        let everything = clauses.iter().map(String::as_str).chain(arm.clause.as_deref()).collect::<Vec<_>>();
-        let condition = if everything.is_empty() { "1".to_owned() } else { everything.join(" AND ") };
-        let source = arm.source;
-        let sql = format!("SELECT {RECORD} FROM {source} WHERE {condition} ORDER BY seq DESC LIMIT {most}");
-        let mut statement = conn.prepare(&sql)?;
-        let parameters: Vec<&dyn ToSql> = values.iter().map(|value| &**value).collect();
-        for row in statement.query_map(&parameters[..], record)? {
-            found.push(row?);
-        }
-    }
-    found.sort_by_key(|(place, _)| std::cmp::Reverse(place.seq));
-    found.dedup_by_key(|(place, _)| place.seq);
-    Ok(found.into_iter().take(most).map(|(_, record)| record).collect())
-}
-
-/// One query of a search: what rare entries have an index of their own is asked of that, state by state.
-struct Arm {
-    source: &'static str,
-    clause: Option<String>,
-}
-
-fn arms(filter: &Filter, has_candidates: bool) -> Vec<Arm> {
-    let rare_verdicts = !filter.verdicts.is_empty() && !filter.verdicts.contains(&Verdict::Clean);
-    if has_candidates {
-        vec![Arm { source: "entries", clause: None }]
-    } else if !filter.states.is_empty() && !filter.states.contains(&State::Delivered) {
-        let clause = |state: &State| Some(format!("{} AND state <> 1", of_state(*state)));
-        filter.states.iter().map(|s| Arm { source: "entries INDEXED BY by_state", clause: clause(s) }).collect()
-    } else if rare_verdicts {
-        let clause = |verdict: &Verdict| {
-            Some(format!("{} AND verdict IS NOT NULL AND verdict <> 'clean'", of_verdict(*verdict)))
-        };
-        filter.verdicts.iter().map(|v| Arm { source: "entries INDEXED BY by_verdict", clause: clause(v) }).collect()
-    } else if filter.quarantine == Some(true) {
-        vec![Arm { source: "entries INDEXED BY by_quarantine", clause: Some("quarantine = 1".to_owned()) }]
-    } else {
-        vec![Arm { source: "entries NOT INDEXED", clause: None }]
-    }
-}
-
-fn of_state(state: State) -> String {
-    match state {
-        State::Received => format!("(state = {UNFINISHED} AND decided_ms IS NULL)"),
-        State::Decided => format!("(state = {UNFINISHED} AND decided_ms IS NOT NULL)"),
-        State::Delivered => format!("(state = {DELIVERED})"),
-        State::Quarantined => format!("(state = {QUARANTINED})"),
-        State::DeadLettered => format!("(state = {DEAD_LETTERED})"),
-    }
-}
-
-/// A verdict is one of four fixed words, so it may stand in the query itself.
-fn of_verdict(verdict: Verdict) -> String {
-    format!("verdict = '{}'", verdict.as_str())
 }
 
 /// Unfinished entries from `from` on, to take their places in line: number, conversation, due time, decided.

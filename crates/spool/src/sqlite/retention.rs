@@ -8,7 +8,7 @@ use super::{
     rows::{UNFINISHED, int, state_of, uint},
 };
 use crate::{
-    DEDUPE_MILLIS, Millis, Swept,
+    DEDUPE_MILLIS, HISTORY_MILLIS, HISTORY_STEP_MILLIS, Millis, Swept,
     place::Seq,
     seal::{Kind, Name},
 };
@@ -33,6 +33,7 @@ pub(super) fn sweep(change: &mut Change<'_>, now: Millis, retention: Millis, qua
         swept.dedupe_keys += forget(change, received)?;
     }
     drop_dead_run(change)?;
+    drop_old_minutes(change, now)?;
     Ok(swept)
 }
 
@@ -53,7 +54,7 @@ fn remove_content(change: &Change<'_>, seq: i64) -> Result<()> {
     change.conn.prepare_cached("DELETE FROM received WHERE seq = ?1")?.execute([seq])?;
     change.conn.prepare_cached("DELETE FROM decisions WHERE seq = ?1")?.execute([seq])?;
     change.conn.prepare_cached("UPDATE entries SET content = 0 WHERE seq = ?1")?.execute([seq])?;
-    Ok(())
+    change.forget_terms(uint(seq))
 }
 
 /// Records outlive their content until nothing hangs on them: neither the console's view of the quarantine nor the
@@ -152,18 +153,41 @@ pub(super) fn erase(change: &mut Change<'_>, sender: &Name) -> Result<(u64, Hash
         if state == UNFINISHED || !senders.as_chunks::<16>().0.contains(sender) {
             continue;
         }
-        remove_content(change, int(seq))?;
-        change.conn.prepare_cached("UPDATE entries SET senders = x'' WHERE seq = ?1")?.execute([int(seq)])?;
-        for name in senders.as_chunks::<16>().0 {
-            change
-                .conn
-                .prepare_cached(
-                    "DELETE FROM lookup WHERE run IN (SELECT run FROM runs UNION SELECT ?3) AND hash = ?1 AND seq = ?2",
-                )?
-                .execute((short(name), int(seq), change.index.writing_run().unwrap_or(-1)))?;
-            names.insert((short(name), seq));
-        }
+        names.extend(erase_entry(change, seq)?);
         erased.insert(seq);
     }
     Ok((erased.len() as u64, names))
+}
+
+/// Takes content, terms and senders' names from one entry; returns the (cut) names that must not be written any more.
+pub(super) fn erase_entry(change: &Change<'_>, seq: Seq) -> Result<Vec<(i64, Seq)>> {
+    let senders: Vec<u8> = change
+        .conn
+        .prepare_cached("SELECT senders FROM entries WHERE seq = ?1")?
+        .query_row([int(seq)], |row| row.get(0))?;
+    remove_content(change, int(seq))?;
+    change.conn.prepare_cached("UPDATE entries SET senders = x'' WHERE seq = ?1")?.execute([int(seq)])?;
+    let names: Vec<_> = senders.as_chunks::<16>().0.iter().map(|name| (short(name), seq)).collect();
+    for (hash, _) in &names {
+        change
+            .conn
+            .prepare_cached(
+                "DELETE FROM lookup WHERE run IN (SELECT run FROM runs UNION SELECT ?3) AND hash = ?1 AND seq = ?2",
+            )?
+            .execute((hash, int(seq), change.index.writing_run().unwrap_or(-1)))?;
+    }
+    Ok(names)
+}
+
+/// Figures older than they are kept, where no entry of their minute is left.
+fn drop_old_minutes(change: &Change<'_>, now: Millis) -> Result<()> {
+    let Some(cutoff) = now.checked_sub(HISTORY_MILLIS) else { return Ok(()) };
+    change
+        .conn
+        .prepare_cached(
+            "DELETE FROM minutes WHERE minute IN (SELECT minute FROM minutes WHERE minute < ?1 AND NOT EXISTS \
+             (SELECT 1 FROM entries WHERE seq BETWEEN first AND last) ORDER BY minute LIMIT ?2)",
+        )?
+        .execute((int(cutoff / HISTORY_STEP_MILLIS), ENTRIES_A_CALL))
+        .map(drop)
 }

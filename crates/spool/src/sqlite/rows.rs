@@ -43,7 +43,7 @@ fn parse<T: FromStr<Err: Display>>(text: &str, at: usize) -> rusqlite::Result<T>
 
 /// The columns that [`record`] reads, in its order.
 pub(super) const RECORD: &str = "seq, salt, received_ms, state, channel, lane, route, account, quarantine, attempts, \
-     looks, verdict, decided_ms, finished_ms, next_ms, last_error, released_by";
+     looks, verdict, decided_ms, finished_ms, next_ms, last_error, released_by, put_back_ms";
 
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(Place, Record)> {
     let millis = |at| -> rusqlite::Result<Option<Millis>> { Ok(row.get::<_, Option<i64>>(at)?.map(uint)) };
@@ -68,6 +68,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(Place, Record)> {
         next_ms: millis(14)?,
         last_error: row.get(15)?,
         released_by: row.get(16)?,
+        put_back_ms: millis(17)?,
     };
     Ok((place, record))
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags, Result};
 use std::{path::Path, time::Duration};
 
 /// Each brings a database from version N to N + 1, in one transaction.
-const STEPS: &[&str] = &[V1];
+const STEPS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 -- The hot row: what is needed to find, count and show an entry. No content, no name in clear.
@@ -65,6 +65,44 @@ CREATE TABLE progress (
 ) STRICT;
 ";
 
+const V2: &str = "
+-- When a person last put it back in line: its age and its attempts count from then.
+ALTER TABLE entries ADD COLUMN put_back_ms INTEGER;
+-- From here on, what has no decision has no verdict.
+UPDATE entries SET verdict = NULL WHERE state = 0 AND decided_ms IS NULL AND verdict IS NOT NULL;
+
+-- What an entry can be found by: keyed hashes. A block is a stretch of numbers (search.rs), so that rows of one time
+-- lie together and are written together.
+CREATE TABLE terms (
+    block INTEGER NOT NULL, hash INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (block, hash, seq)
+) STRICT, WITHOUT ROWID;
+-- The other way around: the terms of an entry, 8 bytes each. Most entries have none.
+CREATE TABLE bearers (seq INTEGER PRIMARY KEY, terms BLOB NOT NULL) STRICT;
+-- Summaries whose decision is too large to be opened for a list.
+CREATE TABLE summaries (seq INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+
+-- What came in each minute, and how it stands; kept in the transaction that changes it, and longer than the entries.
+CREATE TABLE minutes (
+    minute INTEGER PRIMARY KEY,         -- of receipt, since 1970
+    first INTEGER NOT NULL,             -- the numbers of its entries lie between these
+    last INTEGER NOT NULL,
+    received INTEGER NOT NULL,          -- by state
+    decided INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    dead_lettered INTEGER NOT NULL,
+    clean INTEGER NOT NULL,             -- by verdict
+    suspicious INTEGER NOT NULL,
+    unscanned INTEGER NOT NULL,
+    malicious INTEGER NOT NULL
+) STRICT;
+INSERT INTO minutes SELECT received_ms / 60000, min(seq), max(seq),
+    sum(state = 0 AND decided_ms IS NULL), sum(state = 0 AND decided_ms IS NOT NULL), sum(state = 1), sum(state = 2),
+    sum(state = 3), coalesce(sum(verdict = 'clean'), 0), coalesce(sum(verdict = 'suspicious'), 0),
+    coalesce(sum(verdict = 'unscanned'), 0), coalesce(sum(verdict = 'malicious'), 0)
+    FROM entries GROUP BY received_ms / 60000;
+";
+
 /// Pages of WAL after which the writer moves them into the database (32 MiB).
 const CHECKPOINT_PAGES: u32 = 4096;
 /// A message is some three kilobytes of content, and a page is two system calls in the WAL.
@@ -119,4 +157,121 @@ pub(super) fn migrate(conn: &mut Connection, key_check: &[u8]) -> Result<std::re
         transaction.commit()?;
     }
     Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Appended, Filter, NewEntry, Spool, SqliteSpool, State, StorageKey,
+        place::Place,
+        seal::{Column, Kind, Sealer},
+        sqlite::content::Received,
+    };
+    use guarita_message::{Channel, ConversationKey, DedupeKey, Lane, Verdict};
+
+    const T: u64 = 1_790_000_000_000;
+
+    /// A folder as the first layout left it: five entries, one of each state but `received`, and a released one that
+    /// waits with its old verdict.
+    fn of_first_layout(folder: &Path) -> Vec<Place> {
+        let sealer = Sealer::new(&StorageKey::open_or_create(&folder.join("key")).unwrap());
+        let conn = Connection::open(folder.join("spool.db")).unwrap();
+        conn.pragma_update(None, "page_size", PAGE_BYTES).unwrap();
+        conn.pragma_update(None, "journal_mode", "WAL").unwrap();
+        conn.execute_batch(V1).unwrap();
+        let check = sealer.name(Kind::Check, "");
+        conn.execute("INSERT INTO progress (one, key_check, last_seq, received, decided, delivered, quarantined, dead_lettered) VALUES (1, ?1, 5, 1, 1, 1, 1, 1)", [&check[..]]).unwrap();
+        conn.pragma_update(None, "user_version", 1).unwrap();
+        let rows = [
+            (1, "malicious", true),
+            (2, "suspicious", true),
+            (3, "clean", true),
+            (0, "unscanned", true),
+            (0, "malicious", false),
+        ];
+        let mut places = Vec::new();
+        for (at, (state, verdict, decided)) in rows.into_iter().enumerate() {
+            let place = Place::new(T + at as u64 * 40_000, at as u64 + 1, 7 + at as u64);
+            let name = format!("c{at}");
+            let (conversation, body) = (ConversationKey(name.clone()), format!("body {at}"));
+            let pieces = [&Received::head(&conversation)[..], name.as_bytes(), body.as_bytes()];
+            let received = sealer.seal(place.millis, place.salt, Column::Received, &pieces).unwrap();
+            // Body (none), header (none), report: three fields, as they were then.
+            let none = u32::MAX.to_be_bytes();
+            let pieces = [&none[..], &none, &3u32.to_be_bytes(), b"why"];
+            let decision = sealer.seal(place.millis, place.salt, Column::Decision, &pieces).unwrap();
+            let (conversation, sender) = (sealer.name(Kind::Conversation, &name), sealer.name(Kind::Sender, "ana"));
+            let dedupe = sealer.name(Kind::Dedupe, &name);
+            let done = (state > 0).then_some(place.millis as i64);
+            let decided_ms = decided.then_some(place.millis as i64);
+            conn.execute(
+                "INSERT INTO entries (seq, salt, received_ms, state, channel, lane, route, account, conversation, \
+                 senders, dedupe, attempts, verdict, decided_ms, finished_ms) VALUES \
+                 (?1, ?2, ?3, ?4, 'whatsapp', 'message', 'default', '1', ?5, ?6, ?7, 3, ?8, ?9, ?10)",
+                (
+                    place.seq as i64,
+                    place.salt as i64,
+                    place.millis as i64,
+                    state,
+                    &conversation[..],
+                    &sender[..],
+                    &dedupe[..],
+                    verdict,
+                    decided_ms,
+                    done,
+                ),
+            )
+            .unwrap();
+            conn.execute("INSERT INTO received VALUES (?1, ?2)", (place.seq as i64, received)).unwrap();
+            conn.execute("INSERT INTO decisions VALUES (?1, ?2)", (place.seq as i64, decision)).unwrap();
+            places.push(place);
+        }
+        places
+    }
+
+    #[tokio::test]
+    async fn what_the_first_layout_holds_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = of_first_layout(folder.path());
+        let config = crate::Config { path: folder.path().to_owned(), ..Default::default() };
+        let spool = SqliteSpool::open(&config).unwrap();
+        assert!(spool.check().await.unwrap().problems.is_empty());
+        let all = spool.list(Filter::default(), 9).await.unwrap();
+        assert_eq!(all.len(), 5);
+        assert_eq!((all[0].verdict, all[0].state), (None, State::Received), "it waits for its next decision");
+        let by_sender =
+            Filter { sender: Some("ana".to_owned()), states: vec![State::DeadLettered], ..Filter::default() };
+        assert_eq!(spool.list(by_sender, 9).await.unwrap().len(), 1);
+        // Figures are there as if they had been kept from the beginning.
+        let history = spool.history(T, T + 3_600_000, 60 * 60_000).await.unwrap();
+        assert_eq!(history[0].received, 5);
+        assert!(history[0].by_state.iter().all(|(_, count)| *count == 1), "{history:?}");
+        assert!(history[0].by_verdict.iter().all(|(_, count)| *count == 1), "{history:?}");
+        // Work goes on, with what was decided then.
+        let claimed = spool.claim(T + 900_000, 1000, 9).await.unwrap();
+        assert_eq!(claimed.len(), 2);
+        assert_eq!((&claimed[0].body[..], claimed[0].since_ms), (&b"body 3"[..], places[3].millis));
+        let decided = claimed[0].decided.clone().unwrap();
+        assert_eq!(
+            (decided.verdict, &decided.report[..], &decided.summary[..]),
+            (Verdict::Unscanned, &b"why"[..], &b""[..])
+        );
+        assert!(claimed[1].decided.is_none());
+        spool.retry(T + 900_000, &places[2].id()).await.unwrap();
+        let again = spool.claim(T + 900_000, 1000, 9).await.unwrap().remove(0);
+        assert_eq!((again.id, again.attempts, again.since_ms), (places[2].id(), 0, T + 900_000));
+        assert_eq!(spool.summaries(&[places[0].id()]).await.unwrap(), [None]);
+        let new = NewEntry {
+            route: "default".to_owned(),
+            channel: Channel::Whatsapp,
+            account: "1".to_owned(),
+            lane: Lane::Message,
+            conversation: ConversationKey("c0".to_owned()),
+            dedupe: vec![DedupeKey("c0".to_owned())],
+            senders: Vec::new(),
+            body: Vec::new(),
+        };
+        assert_eq!(spool.append(T + 1, vec![new]).await.unwrap(), [Appended::Duplicate]);
+    }
 }

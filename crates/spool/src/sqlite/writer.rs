@@ -9,6 +9,7 @@ use super::{
     command::{AppendOutcome, Command, Outcome, answer},
     index::Index,
     live::{Live, Shared},
+    minutes::Minutes,
     read,
     rows::{disk, disk_fails, int, uint},
 };
@@ -25,6 +26,8 @@ use std::{
 /// The most one transaction takes, in commands and in bytes of appended bodies; bounds how long the first waits.
 const COMMANDS_A_TRANSACTION: usize = 1024;
 const BYTES_A_TRANSACTION: usize = 8 << 20;
+/// What a byte of a term's hash stands for in rows.
+const TERM_ROW_BYTES: usize = 8;
 /// Entries fetched at once when the queue has room again.
 const FETCH: usize = 5000;
 
@@ -42,7 +45,7 @@ impl Writer {
         let (last_seq, indexed): (i64, i64) =
             conn.query_row("SELECT last_seq, indexed FROM progress", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let page_bytes = uint(conn.pragma_query_value(None, "page_size", |row| row.get(0))?);
-        let index = Index::load(&conn, uint(indexed))?;
+        let index = Index::load(&conn, shared.clone(), uint(indexed))?;
         let tally = Tally::load(&conn)?;
         let mut writer = Writer { conn, shared, index, tally, last_seq: uint(last_seq), page_bytes };
         writer.shared.live().spilled_from = Some(0);
@@ -121,15 +124,17 @@ impl Writer {
             names: HashMap::new(),
             gathered: 0,
             ending: Vec::new(),
+            minutes: Minutes::default(),
             room,
         };
         let outcomes: Result<Vec<Outcome>> = batch.iter().map(|command| change.run(command)).collect();
-        let Change { tally, last_seq, gathered, ending, .. } = change;
+        let Change { tally, last_seq, gathered, ending, minutes, .. } = change;
         let written = outcomes.and_then(|outcomes| {
             let rows = self.index.write(&self.conn, gathered)?;
             if (tally, last_seq) != (self.tally, self.last_seq) {
                 tally.save(&self.conn, last_seq)?;
             }
+            minutes.save(&self.conn)?;
             self.conn.prepare_cached("COMMIT")?.execute([])?;
             Ok((outcomes, rows))
         });
@@ -227,6 +232,14 @@ impl Writer {
                     });
                     answers.push(Box::new(|| answer(reply, result)));
                 }
+                Command::EraseEntry { reply, .. } => {
+                    let result = refused.map(|outcome| {
+                        if let Outcome::Erased(_, names) = outcome {
+                            self.index.erase(&names);
+                        }
+                    });
+                    answers.push(Box::new(|| answer(reply, result)));
+                }
                 Command::Probe { reply } => answers.push(Box::new(|| answer(reply, refused.map(drop)))),
             }
         }
@@ -311,7 +324,7 @@ impl Writer {
 fn bytes_of(command: &Command) -> usize {
     match command {
         Command::Append { bytes, .. } => *bytes,
-        Command::Decide { decision, .. } => decision.sealed.len(),
+        Command::Decide { decision, .. } => decision.sealed.len() + decision.terms.len() * TERM_ROW_BYTES,
         _ => 0,
     }
 }
