@@ -47,7 +47,7 @@ impl Engine {
         let mut settings = settings.clone();
         let mut scratch = None;
         if wanted.files && wanted.clamav && matches!(settings.clamav.address, Addresses::Managed) {
-            match running_clamd(&settings.storage.path) {
+            match running_clamd(&settings) {
                 Some(socket) => settings.clamav.address = Addresses::Several(vec![Address::Unix(socket)]),
                 None => scratch = tempfile::Builder::new().prefix("guarita-scan-").tempdir().ok(),
             }
@@ -202,11 +202,11 @@ fn titles(language: Language) -> guarita_scanners::Language {
 }
 
 /// The socket of a clamd that is there already: the gateway's own, or the system's.
-fn running_clamd(storage: &Path) -> Option<PathBuf> {
+fn running_clamd(settings: &Settings) -> Option<PathBuf> {
     let candidates = [
-        storage.join("clamav/clamd.sock"),
-        PathBuf::from("/run/clamav/clamd.ctl"),
-        PathBuf::from("/run/clamd.scan/clamd.sock"),
+        guarita_scanners::managed_socket(&settings.clamav, &settings.storage.path),
+        Some(PathBuf::from("/run/clamav/clamd.ctl")),
+        Some(PathBuf::from("/run/clamd.scan/clamd.sock")),
     ];
-    candidates.into_iter().find(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+    candidates.into_iter().flatten().find(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
 }

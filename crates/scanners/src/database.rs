@@ -25,6 +25,20 @@ pub(crate) fn has_signatures(folder: &Path) -> bool {
     })
 }
 
+/// Does it hold ClamAV's own base, in which EICAR is? A folder of somebody's own signatures alone does not find it, and
+/// our self-test could not tell such a clamd from a blind one.
+pub(crate) fn is_official(folder: &Path) -> bool {
+    entries(folder).iter().any(|(name, bytes, _)| {
+        *bytes > 0 && matches!(name.split_once('.'), Some(("main" | "daily", "cvd" | "cld" | "cud")))
+    })
+}
+
+/// Names of what clamd would load from the folder, allow lists included.
+pub(crate) fn loadable(folder: &Path) -> Vec<String> {
+    let names = entries(folder).into_iter().map(|(name, ..)| name);
+    names.filter(|name| extension(name).is_some_and(|ext| SIGNATURES.contains(&ext))).collect()
+}
+
 /// Changes when a file of the database does; short, for cache keys. Empty for a folder without signatures.
 pub(crate) fn fingerprint(folder: &Path) -> String {
     use sha2::{Digest, Sha256};
@@ -114,8 +128,10 @@ mod tests {
         fs::write(path.join("mine.hdb"), "changed").unwrap();
         assert_ne!(fingerprint(path), before);
         assert_eq!(built(path), None);
+        assert!(!is_official(path), "signatures of one's own are no base");
         fs::write(path.join("daily.cvd"), "ClamAV-VDB:21 Nov 2026 08-25 +0000:27800:1:90:aa:bb:raynman:1795249503   ")
             .unwrap();
         assert_eq!(built(path), Some(1_795_249_503));
+        assert!(is_official(path));
     }
 }

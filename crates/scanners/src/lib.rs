@@ -26,7 +26,7 @@ pub use cached::{CacheConfig, Cached, Keyed};
 pub use clamav::ClamAv;
 pub use clamd::Clamd;
 pub use config::{Address, Addresses, Config, ConfigError, FreshclamConfig, ManagedConfig};
-pub use managed::ManagedClamd;
+pub use managed::{ManagedClamd, managed_socket};
 pub use sandboxed::{FILES, SandboxedFiles};
 pub use status::{AddressStatus, ChildState, FreshclamStatus, ManagedStatus, SelfTestStatus, Signatures, Status};
 pub use test_set::eicar;

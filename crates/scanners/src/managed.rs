@@ -54,6 +54,11 @@ pub struct ManagedClamd {
     abort: AbortHandle,
 }
 
+/// Where the clamd of a gateway with this storage listens, if there is such a storage: others may ask it, too.
+pub fn managed_socket(config: &Config, storage: &Path) -> Option<PathBuf> {
+    storage.join("clamav").is_dir().then(|| Home::choose(config, storage).ok()).flatten().map(|home| home.socket())
+}
+
 struct Keeper {
     config: Config,
     storage: PathBuf,
@@ -212,8 +217,9 @@ impl Keeper {
     async fn run(&self, home: &Home) -> RunEnd {
         let Some(program) = self.wait_for_program().await else { return RunEnd::Stopped };
         let signatures = self.choose_signatures();
+        let official = database::is_official(&self.config.database);
         let folder = match signatures {
-            Signatures::Database => self.config.database.clone(),
+            Signatures::Database if official => self.config.database.clone(),
             _ => home.test_signatures(),
         };
         let loaded = database::fingerprint(&self.config.database);
@@ -225,7 +231,7 @@ impl Keeper {
         };
         let end = tokio::select! {
             why = ended => RunEnd::Ended(why.unwrap_or_else(|_| "its thread ended".into())),
-            end = self.watch(home, signatures, loaded) => end,
+            end = self.watch(home, signatures, official, loaded) => end,
             // Also in the middle of a reload, which may take minutes.
             () = self.stop.notified() => RunEnd::Stopped,
         };
@@ -268,8 +274,12 @@ impl Keeper {
     fn start_child(&self, home: &Home, program: &Path, folder: &Path, signatures: Signatures) -> io::Result<()> {
         end_strays(&home.settings());
         home.prepare()?;
-        if signatures == Signatures::TestSetOnly {
+        if folder != self.config.database {
             settings::write_test_signatures(home)?;
+            settings::link_signatures(home, &self.config.database).or_else(|error| match signatures {
+                Signatures::TestSetOnly => Ok(()), // there may be no folder at all
+                _ => Err(error),
+            })?;
         }
         settings::write(&self.config, home, folder)?;
         let child = RunningClamd::start(program, &home.settings(), &home.identity)?;
@@ -292,7 +302,7 @@ impl Keeper {
     }
 
     /// Stays until it should be ended.
-    async fn watch(&self, home: &Home, signatures: Signatures, mut loaded: String) -> RunEnd {
+    async fn watch(&self, home: &Home, signatures: Signatures, official: bool, mut loaded: String) -> RunEnd {
         let socket = home.socket();
         wait_for_socket(&socket).await;
         {
@@ -310,9 +320,9 @@ impl Keeper {
             }
             let folder = self.config.database.clone();
             let look = tokio::task::spawn_blocking(move || {
-                (database::fingerprint(&folder), database::has_signatures(&folder))
+                (database::fingerprint(&folder), database::has_signatures(&folder), database::is_official(&folder))
             });
-            let Ok((fingerprint, any)) = look.await else { continue };
+            let Ok((fingerprint, any, official_now)) = look.await else { continue };
             // A folder that is being written is left alone until it rests.
             let rests = std::mem::replace(&mut seen, fingerprint.clone()) == fingerprint;
             if !rests || !any || fingerprint == loaded {
@@ -321,6 +331,13 @@ impl Keeper {
             if signatures == Signatures::TestSetOnly {
                 tracing::info!("signatures arrived in clamav.database; starting clamd with them");
                 return RunEnd::OtherDatabase;
+            }
+            if official_now != official {
+                tracing::info!(official = official_now, "clamav.database is another kind now; starting clamd anew");
+                return RunEnd::OtherDatabase;
+            }
+            if !official && let Err(error) = settings::link_signatures(home, &self.config.database) {
+                tracing::warn!(%error, "the signatures in clamav.database cannot be linked; tried again at the next change");
             }
             match self.reload(&socket).await {
                 Ok(()) => {

@@ -219,10 +219,19 @@ async fn a_changed_database_is_loaded() {
 async fn signatures_that_arrive_later_replace_the_test_set() {
     let Some(own) = start(|_, _| {}).await else { return };
     assert_eq!(own.clamav.status().signatures, Signatures::TestSetOnly);
-    let eicar_only = format!("My.Eicar:0:0:{}\n", hex(&eicar()));
-    fs::write(own.database.path().join("mine.ndb"), eicar_only).unwrap();
+    // They do not know EICAR: the self-test must still tell a clamd that works from a blind one.
+    let mine = |name: &str, body: &[u8]| format!("{name}:0:*:{}\n", hex(body));
+    fs::write(own.database.path().join("mine.ndb"), mine("My.First", b"the first of my own")).unwrap();
     until("they are used", || own.clamav.status().signatures == Signatures::Database && own.clamav.ready()).await;
-    assert_eq!(scan(&own.clamav, &eicar()).await, "found clamav/My.Eicar.UNOFFICIAL critical");
+    assert_eq!(scan(&own.clamav, b"this is the first of my own").await, "found clamav/My.First.UNOFFICIAL critical");
+    assert_eq!(scan(&own.clamav, &eicar()).await, EICAR);
+    // A second file is loaded in place, a removed one is forgotten.
+    fs::write(own.database.path().join("more.ndb"), mine("My.Second", b"the second of my own")).unwrap();
+    fs::remove_file(own.database.path().join("mine.ndb")).unwrap();
+    until("they are loaded", || own.clamav.status().managed.is_some_and(|managed| managed.loads >= 3)).await;
+    until("it is ready again", || own.clamav.ready()).await;
+    assert_eq!(scan(&own.clamav, b"this is the second of my own").await, "found clamav/My.Second.UNOFFICIAL critical");
+    assert_eq!(scan(&own.clamav, b"this is the first of my own").await, "ok");
 }
 
 /// Programs in place of freshclam: one that fails, one that hangs, one that brings signatures.
@@ -242,7 +251,7 @@ async fn freshclam_is_run_and_its_failure_is_only_told() {
     assert_eq!(freshclam(&own), FreshclamStatus::Running);
     assert_eq!(scan(&own.clamav, &eicar()).await, EICAR);
 
-    let body = format!("Brought.Eicar:0:0:{}", hex(&eicar()));
+    let body = format!("Brought.One:0:0:{}", hex(b"what freshclam brought"));
     let brings = "folder=$(sed -n 's/^DatabaseDirectory //p' \"${1#--config-file=}\"); echo '".to_owned()
         + &body
         + "' > \"$folder/brought.ndb\"";
@@ -250,7 +259,7 @@ async fn freshclam_is_run_and_its_failure_is_only_told() {
     let Some(own) = start(|_, config| freshclam_of(config, &brings)).await else { return };
     until("it is told", || matches!(freshclam(&own), FreshclamStatus::Updated { .. })).await;
     until("they are used", || own.clamav.status().signatures == Signatures::Database && own.clamav.ready()).await;
-    assert_eq!(scan(&own.clamav, &eicar()).await, "found clamav/Brought.Eicar.UNOFFICIAL critical");
+    assert_eq!(scan(&own.clamav, b"what freshclam brought").await, "found clamav/Brought.One.UNOFFICIAL critical");
 }
 
 #[tokio::test(flavor = "multi_thread")]

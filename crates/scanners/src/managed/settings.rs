@@ -91,7 +91,32 @@ pub(crate) fn write_test_signatures(home: &Home) -> std::io::Result<()> {
     if home.identity != Identity::Ours {
         home.identity.may_read(&folder)?;
         for entry in std::fs::read_dir(&folder)? {
-            home.identity.may_read(&entry?.path())?;
+            let entry = entry?;
+            // What is linked is the operator's, and stays as it is.
+            if entry.file_type()?.is_file() {
+                home.identity.may_read(&entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts links to an operator's own signatures beside the test set, and takes away those whose file is gone.
+pub(crate) fn link_signatures(home: &Home, database: &Path) -> std::io::Result<()> {
+    let folder = home.test_signatures();
+    let database = std::fs::canonicalize(database)?;
+    let wanted = crate::database::loadable(&database);
+    for entry in std::fs::read_dir(&folder)? {
+        let entry = entry?;
+        let stays = entry.file_name().to_str().is_some_and(|name| wanted.iter().any(|wanted| wanted == name));
+        if entry.file_type()?.is_symlink() && !stays {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    for name in wanted {
+        match std::os::unix::fs::symlink(database.join(&name), folder.join(&name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
     }
     Ok(())
