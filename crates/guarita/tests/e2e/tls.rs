@@ -1,4 +1,5 @@
 //! The public door behind TLS of its own, with and without Meta's client certificates. Real certificates, real handshakes.
+#![allow(clippy::unwrap_used, reason = "certificates made here, of values written here")]
 
 use crate::rig::{APP_SECRET, Rig, ana};
 use guarita_testkit::payload;
