@@ -38,6 +38,7 @@ pub struct Settings {
     pub backend: BackendSettings,
     pub media: guarita_media::DoorConfig,
     pub clamav: guarita_scanners::Config,
+    pub redirects: guarita_scanners::RedirectsConfig,
     pub sandbox: guarita_sandbox::Config,
     pub storage: guarita_spool::Config,
     pub console: guarita_console::Config,

@@ -6,11 +6,13 @@ use crate::{
 };
 use guarita_console::Check;
 use guarita_file_worker::{Setup, walk::Limits};
-use guarita_inspect::FileInspector;
+use guarita_inspect::{FileInspector, LinkFollower};
 use guarita_pipeline::Brains;
 use guarita_rules::{Language, RuleSet};
 use guarita_sandbox::Pool;
-use guarita_scanners::{Address, Addresses, CacheConfig, Cached, ClamAv, Keyed, SandboxedFiles, Signatures, Titles};
+use guarita_scanners::{
+    Address, Addresses, CacheConfig, Cached, ClamAv, Keyed, Redirects, SandboxedFiles, Signatures, Titles,
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,6 +32,8 @@ pub struct Engine {
     pub brains: Brains,
     /// In the order they are asked.
     pub file_inspectors: Vec<Arc<dyn FileInspector>>,
+    /// `[redirects]`; `None` unless the operator turned it on.
+    pub follower: Option<Arc<dyn LinkFollower>>,
     clamav: Option<Arc<Cached<ClamAv>>>,
     files: Option<Arc<Cached<SandboxedFiles>>>,
     files_at_once: usize,
@@ -95,6 +99,7 @@ impl Engine {
         Ok(Engine {
             brains: Brains { rules, lists },
             file_inspectors,
+            follower: follower(settings)?,
             clamav,
             files,
             files_at_once: cores * 2,
@@ -134,6 +139,18 @@ impl Engine {
             clamav.inner().stop().await;
         }
     }
+}
+
+fn follower(settings: &Settings) -> Result<Option<Arc<dyn LinkFollower>>, ConfigError> {
+    if !settings.redirects.enabled {
+        return Ok(None);
+    }
+    let redirects = Redirects::new(settings.redirects.clone()).map_err(|error| ConfigError {
+        at: "configuration".into(),
+        problem: error.to_string(),
+        mend: error.mend.into(),
+    })?;
+    Ok(Some(Arc::new(redirects)))
 }
 
 /// The locked room, its workers warm. Parsing a hostile file needs this binary once more, as the hidden `file-worker`.

@@ -122,6 +122,7 @@ impl Gateway {
             index,
             blobs,
             file_inspectors: engine.file_inspectors.clone(),
+            follower: engine.follower.clone(),
             brains: RwLock::new(engine.brains.clone()),
             routes: HashMap::from([(ROUTE.to_owned(), route(&settings)?)]),
             media_urls,

@@ -1,9 +1,11 @@
 //! What the learned score is trained on: reads links, a line each, from standard input and writes, into the folder
-//! named first, `counts.u32`, `channels.u8`, `hashes.u32` (n-grams of all links, one after the other) and `features.f32`
-//! (a row a link). Prints the names of the features. `training/links/train.py` runs it, so that training and judging
-//! share one piece of code.
+//! named first, `counts.u32`, `channels.u8`, `hashes.u32` (n-grams of all links, one after the other), `features.f32`
+//! (a row a link) and `bands.u8` (what the rules alone make of it: the worst severity, 5 for a program and nothing worse). Prints the names of the features. `training/links/train.py` runs it, so that
+//! training and judging share one piece of code.
 
 use guarita_inspect::links::{FEATURES, learning_input};
+use guarita_inspect::{LinkContext, inspect_link};
+use guarita_message::{Category, Severity};
 use guarita_rules::{Language, RuleFile, RuleSet};
 use std::io::{BufRead, BufWriter, Write};
 use std::{fs::File, path::Path};
@@ -25,10 +27,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let rules = RuleSet::compile(files, Language::English)?;
     let open = |name: &str| File::create(Path::new(&out).join(name)).map(BufWriter::new);
-    let (mut counts, mut channels, mut hashes, mut rows) =
-        (open("counts.u32")?, open("channels.u8")?, open("hashes.u32")?, open("features.f32")?);
+    let (mut counts, mut channels, mut hashes, mut rows, mut bands) =
+        (open("counts.u32")?, open("channels.u8")?, open("hashes.u32")?, open("features.f32")?, open("bands.u8")?);
     for line in std::io::stdin().lock().lines() {
-        let (grams, row) = learning_input(&line?, &rules);
+        let line = line?;
+        bands.write_all(&[band(&line, &rules)])?;
+        let (grams, row) = learning_input(&line, &rules);
         counts.write_all(&u32::try_from(grams.len())?.to_le_bytes())?;
         for (channel, hash) in grams {
             channels.write_all(&[u8::try_from(channel)?])?;
@@ -38,10 +42,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             rows.write_all(&value.to_le_bytes())?;
         }
     }
-    for mut file in [counts, channels, hashes, rows] {
+    for mut file in [counts, channels, hashes, rows, bands] {
         file.flush()?;
     }
     let mut names = std::io::stdout().lock();
     writeln!(names, "{}", FEATURES.join("\n"))?;
     Ok(())
+}
+
+fn band(url: &str, rules: &RuleSet) -> u8 {
+    let seen = inspect_link(url, "", None, &LinkContext::default(), rules, None);
+    let spoken = || seen.findings.iter().filter(|f| !f.shadow);
+    let worst = spoken().map(|f| f.severity).max();
+    let only_a_program =
+        spoken().filter(|f| f.severity == Severity::High).all(|f| f.category == Category::ExecutableLink);
+    match worst {
+        None | Some(Severity::Info) => 0,
+        Some(Severity::Low) => 1,
+        Some(Severity::Medium) => 2,
+        Some(Severity::High) if only_a_program => 5,
+        Some(Severity::High) => 3,
+        Some(Severity::Critical) => 4,
+    }
 }

@@ -8,5 +8,5 @@ pub mod links;
 pub mod texts;
 
 pub use file::{Content, FileInspector, FileUnderScan, Pending};
-pub use links::{FoundLink, LinkContext, Lists, find_links, inspect_link};
+pub use links::{FoundLink, LinkContext, LinkFollower, Lists, find_links, inspect_link};
 pub use texts::{TextContext, inspect_text};

@@ -20,7 +20,8 @@ mod keys;
 mod probe;
 mod retention;
 
-pub use addresses::{HostPattern, is_public};
+pub use addresses::HostPattern;
+pub use guarita_message::is_public;
 pub use blobs::{BlobReader, BlobStore, BlobWriter, DiskBlobs, StoredBlob, SweptBlobs};
 pub use config::{DoorConfig, FetchConfig, GraphConfig};
 pub use connect::BuildError;

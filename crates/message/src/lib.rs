@@ -4,12 +4,14 @@
 //! `webhook`, an `Inspection` by `inspect`, `file-worker` and `scanners`, a `Decision` by `policy`; `pipeline` carries
 //! them from one to the next. `docs/lexicon.md` holds one line for each word.
 
+mod address;
 mod decision;
 mod finding;
 mod ids;
 mod inspection;
 mod part;
 
+pub use address::is_public;
 pub use decision::{Action, Because, Decision, TextEdit};
 pub use finding::{Category, Finding, Severity, Subject};
 pub use ids::{ContentHash, ConversationKey, DedupeKey, DeliveryId};

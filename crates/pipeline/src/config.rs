@@ -1,7 +1,7 @@
 //! What the pipeline is given: bounds, routes, and handles to the edges.
 
 use guarita_deliver::Backend;
-use guarita_inspect::{FileInspector, Lists};
+use guarita_inspect::{FileInspector, LinkFollower, Lists};
 use guarita_media::{BlobStore, Fetcher, MediaIndex};
 use guarita_policy::Policy;
 use guarita_rules::RuleSet;
@@ -79,6 +79,8 @@ pub struct Parts {
     pub blobs: Arc<dyn BlobStore>,
     /// Round 1, in the order they are asked.
     pub file_inspectors: Vec<Arc<dyn FileInspector>>,
+    /// Asks short links where they lead; `None`: nobody is asked.
+    pub follower: Option<Arc<dyn LinkFollower>>,
     pub brains: RwLock<Brains>,
     pub routes: HashMap<String, RouteSettings>,
     pub media_urls: MediaUrls,

@@ -15,4 +15,4 @@ mod texts;
 pub use config::{Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
 pub use process::{Judged, Pipeline};
 pub use run::run;
-pub use texts::{inspect_texts, keep_worst};
+pub use texts::{FollowedLinks, follow_links, inspect_texts, keep_worst};

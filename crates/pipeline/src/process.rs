@@ -5,7 +5,7 @@ use crate::{
     files::{SeenFile, fetch_deadline, inspect_files, password_candidates},
     outgoing::{findings_header, media_states, order, released},
     terms::{summary, terms},
-    texts::{inspect_texts, keep_worst},
+    texts::{FollowedLinks, follow_links, inspect_texts, keep_worst},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -209,9 +209,13 @@ impl Pipeline {
         let before = Inspection { found: Vec::new(), ..inspection.clone() };
         let mut seen = std::mem::take(inspection);
         let message = Arc::new(message);
+        let followed = match &self.parts.follower {
+            Some(follower) => follow_links(&message, &seen.found, brains, follower.as_ref()).await,
+            None => FollowedLinks::new(),
+        };
         let (read, in_force) = (message.clone(), brains.clone());
         let look = move || {
-            let looking = AssertUnwindSafe(|| inspect_texts(&read, &mut seen, &in_force));
+            let looking = AssertUnwindSafe(|| inspect_texts(&read, &mut seen, &in_force, &followed));
             std::panic::catch_unwind(looking).map(|()| seen)
         };
         let looked = if size < BLOCKING_BYTES_MIN && before.files.is_empty() {

@@ -1,10 +1,17 @@
-//! Round 2: the texts and links of a message, and those that round 1 found inside its files.
+//! Round 2: the texts and links of a message, those that round 1 found inside its files, and those that a followed link
+//! led to.
 
 use crate::Brains;
-use guarita_inspect::{LinkContext, TextContext, find_links, inspect_link, inspect_text};
-use guarita_message::{
-    FileClass, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Severity, Subject, TextRole,
+use futures_util::{StreamExt as _, stream};
+use guarita_inspect::{
+    LinkContext, LinkFollower, TextContext, find_links, inspect_link, inspect_text,
+    links::{Followed, leads_elsewhere},
 };
+use guarita_message::{
+    FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Severity, Subject,
+    TextRole,
+};
+use std::collections::HashMap;
 
 /// Findings in texts and links of one message; what is beyond is a gap. Decisions are made on all of them: a cut before
 /// the decision would let whoever writes enough bad links push the worst thing out.
@@ -13,15 +20,101 @@ const FINDINGS_DECIDED_MAX: usize = 50_000;
 /// Text rules that also speak of texts found inside files (and behind QR codes).
 const SURE_IN_FILES: [&str; 4] = ["texts/code-theft", "texts/device-link", "texts/unofficial-app", "texts/family"];
 
+/// Links of one message that were followed, and where they led. Empty where nobody follows.
+pub type FollowedLinks = HashMap<String, Followed>;
+/// Links asked at one time for one message.
+const FOLLOWED_AT_ONCE: usize = 4;
+
+/// Follows the links of `message`, and those found in its files, that hide where they lead.
+pub async fn follow_links(
+    message: &Message,
+    found: &[FoundPart],
+    brains: &Brains,
+    follower: &dyn LinkFollower,
+) -> FollowedLinks {
+    let mut wanted: Vec<String> = Vec::new();
+    let mut left_out = Vec::new();
+    let mut want = |url: String| {
+        if !wanted.contains(&url) && follower.follows(&url, leads_elsewhere(&url, &brains.rules)) {
+            let list = if wanted.len() < follower.links_max() { &mut wanted } else { &mut left_out };
+            list.push(url);
+        }
+    };
+    for part in &message.parts {
+        match &part.body {
+            PartBody::Text { text, .. } => find_links(text).into_iter().for_each(|link| want(link.url)),
+            PartBody::Link { url } => want(url.clone()),
+            PartBody::File(_) => {}
+        }
+    }
+    for part in found {
+        match &part.what {
+            FoundParts::Link(url) => want(url.clone()),
+            FoundParts::Text(text) => find_links(text).into_iter().for_each(|link| want(link.url)),
+        }
+    }
+    let asked = stream::iter(wanted).map(|url| async move {
+        let followed = follower.follow(&url).await;
+        (url, followed)
+    });
+    let mut followed: FollowedLinks = asked.buffer_unordered(FOLLOWED_AT_ONCE).collect().await;
+    let detail = "more links than are followed in one message (redirects.links_max)";
+    for url in left_out {
+        followed
+            .entry(url)
+            .or_insert_with(|| Followed { gap: Some((GapReason::Limits, detail.into())), ..Followed::default() });
+    }
+    followed
+}
+
+/// What links are judged by.
+struct Links<'a> {
+    brains: &'a Brains,
+    followed: &'a FollowedLinks,
+}
+
+impl Links<'_> {
+    /// The link, and all that it led to, said of the link's own place.
+    fn look(&self, url: &str, place: &str, span: Option<(usize, usize)>, context: &LinkContext) -> Inspection {
+        let lists = self.brains.lists.as_deref();
+        let mut seen = inspect_link(url, place, span, context, &self.brains.rules, lists);
+        let Some(followed) = self.followed.get(url) else { return seen };
+        let by_way_of = url.split("//").nth(1).unwrap_or(url).split(['?', '#']).next().unwrap_or_default();
+        let by_way_of: String = by_way_of.chars().take(BY_WAY_OF_CHARS_MAX).collect();
+        let context = LinkContext { shown: None, ..context.clone() };
+        for end in &followed.links {
+            let mut ends = inspect_link(end, place, span, &context, &self.brains.rules, lists);
+            for finding in &mut ends.findings {
+                finding.evidence = Finding::evidence_of(&format!("{by_way_of} › {}", finding.evidence));
+            }
+            seen.merge(ends);
+        }
+        if let Some((reason, detail)) = &followed.gap {
+            seen.gaps.push(Gap {
+                reason: *reason,
+                place: place.to_owned(),
+                inside: String::new(),
+                scanner: "redirects".into(),
+                detail: detail.clone(),
+                class: FileClass::Other,
+            });
+        }
+        seen
+    }
+}
+
+/// Of a followed link's own address, in the evidence of what it led to.
+const BY_WAY_OF_CHARS_MAX: usize = 40;
+
 /// Looks at every text and link of `message`, and judges (and empties) `inspection.found`.
-pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Brains) {
+pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Brains, followed: &FollowedLinks) {
     let has_attachment = message.parts.iter().any(|part| matches!(part.body, PartBody::File(_)));
-    let lists = brains.lists.as_deref();
+    let links_of = Links { brains, followed };
     for part in &message.parts {
         match &part.body {
             PartBody::File(_) => {}
             PartBody::Link { url } => {
-                inspection.merge(inspect_link(url, &part.place, None, &LinkContext::default(), &brains.rules, lists));
+                inspection.merge(links_of.look(url, &part.place, None, &LinkContext::default()));
             }
             PartBody::Text { text, role } => {
                 let links = find_links(text);
@@ -37,7 +130,7 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
                 for link in links {
                     let span = Some(link.span);
                     let context = LinkContext { in_text: true, shown: link.shown, ..LinkContext::default() };
-                    inspection.merge(inspect_link(&link.url, &part.place, span, &context, &brains.rules, lists));
+                    inspection.merge(links_of.look(&link.url, &part.place, span, &context));
                 }
             }
         }
@@ -47,15 +140,13 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
     }
     for found in std::mem::take(&mut inspection.found) {
         let mut seen = match &found.what {
-            FoundParts::Link(url) => {
-                inspect_link(url, &found.place, None, &LinkContext::default(), &brains.rules, lists)
-            }
+            FoundParts::Link(url) => links_of.look(url, &found.place, None, &LinkContext::default()),
             FoundParts::Text(text) => {
                 let context = TextContext { role: TextRole::Answer, ..TextContext::default() };
                 let mut seen = inspect_text(text, &found.place, &context, &brains.rules);
                 for link in find_links(text) {
                     let context = LinkContext { in_text: true, shown: link.shown, ..LinkContext::default() };
-                    seen.merge(inspect_link(&link.url, &found.place, None, &context, &brains.rules, lists));
+                    seen.merge(links_of.look(&link.url, &found.place, None, &context));
                 }
                 seen
             }

@@ -1,4 +1,4 @@
-//! Inspectors that ask someone else: clamd first of all.
+//! Inspectors that ask someone else: clamd first of all, and short links' servers where the operator wants it.
 //!
 //! [`ClamAv`] is what the binary wires: it holds a [`Clamd`] (the protocol, several addresses, self-test) and, where the
 //! configuration says `managed`, a [`ManagedClamd`] (a clamd of our own, started and watched). [`Cached`] remembers what
@@ -14,6 +14,7 @@ mod database;
 mod freshclam;
 mod judge;
 mod managed;
+mod redirects;
 mod reply;
 mod sandboxed;
 mod selftest;
@@ -27,6 +28,7 @@ pub use clamav::ClamAv;
 pub use clamd::Clamd;
 pub use config::{Address, Addresses, Config, ConfigError, FreshclamConfig, ManagedConfig};
 pub use managed::{ManagedClamd, managed_socket};
+pub use redirects::{Follow, REDIRECTS, Redirects, RedirectsConfig, RedirectsError};
 pub use sandboxed::{FILES, SandboxedFiles};
 pub use status::{AddressStatus, ChildState, FreshclamStatus, ManagedStatus, SelfTestStatus, Signatures, Status};
 pub use test_set::eicar;

@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::Args;
 use guarita_message::{FileClass, Gap, GapReason, Inspection, Message, PartBody, Verdict};
-use guarita_pipeline::{Brains, inspect_texts};
+use guarita_pipeline::{Brains, FollowedLinks, inspect_texts};
 use guarita_policy::{Circumstances, decide, explain};
 use guarita_webhook::{Order, SplitBy};
 use std::{path::PathBuf, sync::Arc};
@@ -90,7 +90,7 @@ fn replay_unit(body: &[u8], brains: &Brains, policy: &guarita_policy::Policy, se
             }
         }
         let mut inspection = Inspection { gaps: files_not_fetched(message), ..Inspection::default() };
-        inspect_texts(message, &mut inspection, brains);
+        inspect_texts(message, &mut inspection, brains, &FollowedLinks::new());
         println!("4. look      {} findings, {} gaps", inspection.findings.len(), inspection.gaps.len());
         for finding in &inspection.findings {
             println!(

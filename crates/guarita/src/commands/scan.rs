@@ -12,7 +12,7 @@ use guarita_message::{
     Channel, ContentHash, ConversationKey, Direction, FileReport, Inspection, Lane, Message, Part, PartBody, Severity,
     TextRole, Verdict,
 };
-use guarita_pipeline::{inspect_texts, keep_worst};
+use guarita_pipeline::{FollowedLinks, inspect_texts, keep_worst};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -443,7 +443,7 @@ async fn look(engine: &Engine, input: &Input, passwords: &[String]) -> Result<In
     }]);
     let brains = engine.brains.clone();
     let judged = tokio::task::spawn_blocking(move || {
-        inspect_texts(&message, &mut inspection, &brains);
+        inspect_texts(&message, &mut inspection, &brains, &FollowedLinks::new());
         keep_worst(&mut inspection, FINDINGS_MAX);
         inspection
     });
@@ -459,7 +459,7 @@ fn look_at_words(brains: &guarita_pipeline::Brains, input: &Input) -> Inspection
     let place = if matches!(input, Input::Text(_)) { "/text" } else { "/url" };
     let message = message_of(vec![Part { pointer: place.into(), place: place.into(), body }]);
     let mut inspection = Inspection::default();
-    inspect_texts(&message, &mut inspection, brains);
+    inspect_texts(&message, &mut inspection, brains, &FollowedLinks::new());
     keep_worst(&mut inspection, FINDINGS_MAX);
     inspection
 }

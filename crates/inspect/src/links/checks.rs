@@ -4,6 +4,7 @@
 use super::find::cut;
 use super::parse::{Link, unescaped};
 use guarita_rules::links::{HostKind, HostKinds, LinkRules};
+use std::net::IpAddr;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
@@ -244,6 +245,20 @@ pub(super) fn is_disguised_host(link: &Link) -> bool {
     match link.ip {
         Some(ip) if ip.is_ipv4() => raw.trim_end_matches('.') != ip.to_string(),
         _ => false,
+    }
+}
+
+/// The reader's own network: his router, his printer, his own machine.
+pub(super) fn is_inside(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared
+        }
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(v4) => is_inside(v4.into()),
+            None => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        },
     }
 }
 

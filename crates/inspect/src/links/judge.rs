@@ -168,13 +168,7 @@ impl Judge<'_> {
         if checks::is_disguised_host(link) {
             self.find("links/disguised-host", &format!("{} = {}", link.raw_host, link.host));
         } else if let Some(ip) = link.ip {
-            let here = match ip {
-                std::net::IpAddr::V4(ip) => {
-                    ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()
-                }
-                std::net::IpAddr::V6(ip) => ip.is_loopback() || ip.is_unspecified(),
-            };
-            self.find(if here { "links/private-host" } else { "links/ip-host" }, &shown);
+            self.find(if checks::is_inside(ip) { "links/private-host" } else { "links/ip-host" }, &shown);
         }
         if link.unicode.is_some() {
             self.find(

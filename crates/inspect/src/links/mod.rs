@@ -5,6 +5,7 @@
 
 mod brands;
 mod checks;
+mod elsewhere;
 mod features;
 mod feeds;
 mod find;
@@ -16,6 +17,7 @@ mod samples;
 mod score;
 mod words;
 
+pub use elsewhere::{Elsewhere, Followed, LinkFollower, leads_elsewhere};
 pub use features::FEATURES;
 pub use feeds::{Feed, FeedEntries, parse_feed};
 pub use find::{FoundLink, LINKS_MAX, URL_BYTES_MAX, find_links};
