@@ -21,12 +21,12 @@ mod probe;
 mod retention;
 
 pub use addresses::HostPattern;
-pub use guarita_message::is_public;
 pub use blobs::{BlobReader, BlobStore, BlobWriter, DiskBlobs, StoredBlob, SweptBlobs};
 pub use config::{DoorConfig, FetchConfig, GraphConfig};
 pub use connect::BuildError;
 pub use door::Door;
 pub use fetch::{FetchProblem, Fetched, FetchedInMemory, Fetcher};
+pub use guarita_message::is_public;
 pub use index::{IndexError, MediaIndex, MediaKey, MediaState, StoredMedia};
 pub use keys::MediaKeys;
 pub use probe::probe;

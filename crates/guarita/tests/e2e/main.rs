@@ -4,6 +4,7 @@ mod crash;
 mod figures;
 mod graph;
 mod outages;
+mod redirects;
 mod refusals;
 mod rig;
 mod road;
