@@ -23,6 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("receive", &["message", "webhook", "spool"]),
     ("deliver", &["message", "webhook"]),
     ("console", &["message", "spool", "media"]),
+    ("alerts", &["message"]),
     // the locked worker's side
     ("file-worker", &["message", "rules", "inspect"]),
     // story
@@ -47,6 +48,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "receive",
             "deliver",
             "console",
+            "alerts",
             "pipeline",
             "testkit",
         ],
