@@ -289,11 +289,11 @@ impl Inner {
 
     fn shown(&self, row: &rusqlite::Row<'_>) -> Result<SentEvent, OutboxError> {
         let id: String = row.get(0).map_err(disk)?;
-        let (state, noted, sealed): (usize, i64, Vec<u8>) =
+        let (state, noted, sealed): (i64, i64, Vec<u8>) =
             (row.get(2).map_err(disk)?, row.get(3).map_err(disk)?, row.get(6).map_err(disk)?);
         Ok(SentEvent {
             route: row.get(1).map_err(disk)?,
-            state: ["waiting", "sent", "given_up", "not_sent"].get(state).copied().unwrap_or("waiting"),
+            state: ["waiting", "sent", "given_up", "not_sent"].get(state as usize).copied().unwrap_or("waiting"),
             noted_ms: noted as Millis,
             attempts: row.get(4).map_err(disk)?,
             last_error: row.get(5).map_err(disk)?,
