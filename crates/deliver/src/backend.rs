@@ -1,18 +1,17 @@
 //! One backend: its connections, its signature, its breaker.
 
-use crate::{Breaker, BreakerState};
+use crate::{
+    Breaker, BreakerState, Transport,
+    transport::{Answer, Broken, Http},
+};
 use bytes::Bytes;
 use guarita_message::{DeliveryId, Lane, Verdict};
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper_rustls::HttpsConnector;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::Full;
 use serde::Deserialize;
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -78,11 +77,8 @@ pub enum Outcome {
     },
 }
 
-/// What is read of an answer's body, so that the connection can be used again.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
 pub struct Backend {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    transport: Arc<dyn Transport>,
     url: Uri,
     secret: Vec<u8>,
     response_max: Duration,
@@ -93,34 +89,15 @@ pub struct Backend {
 
 impl Backend {
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        let url: Uri = config.url.parse().map_err(|error| SetupError::Url(format!("{error}")))?;
-        let is_http = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
-        if !is_http {
-            return Err(SetupError::Url("it must begin with http:// or https:// and name a host".into()));
-        }
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(Duration::from_secs(config.connect_seconds_max)));
-        let builder = hyper_rustls::HttpsConnectorBuilder::new();
-        let connector = if url.scheme_str() == Some("https") {
-            builder.with_native_roots().map_err(|error| SetupError::Roots(error.to_string()))?
-        } else {
-            // No roots are needed, and a machine without any must still be able to use a backend next door.
-            let none = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| SetupError::Roots(error.to_string()))?
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-            builder.with_tls_config(none)
-        };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(config.idle_connections_max)
-            .build(connector.https_or_http().enable_http1().wrap_connector(http));
+        let url = url(config)?;
+        Self::through(config, Arc::new(Http::new(config, &url)?))
+    }
+
+    /// The same with another way there.
+    pub fn through(config: &Config, transport: Arc<dyn Transport>) -> Result<Self, SetupError> {
+        let url = url(config)?;
         Ok(Backend {
-            client,
+            transport,
             url,
             secret: config.secret.clone().into_bytes(),
             response_max: Duration::from_secs(config.response_seconds_max),
@@ -132,32 +109,28 @@ impl Backend {
     /// One attempt. Never fails: what went wrong is in the outcome.
     pub async fn deliver(&self, outgoing: Outgoing) -> Outcome {
         let breaker = if outgoing.lane == Lane::Message { &self.messages } else { &self.others };
-        if let Err(wait) = breaker.ask(Instant::now()) {
+        if let Err(wait) = breaker.ask(now()) {
             return Outcome::Spared { wait };
         }
         let mut outage = true;
         let request = self.request(outgoing);
-        let answer = tokio::time::timeout(self.response_max, self.client.request(request)).await;
+        let answer = tokio::time::timeout(self.response_max, self.transport.send(request)).await;
         let outcome = match answer {
             Err(_) => Outcome::RetryAfter { asked: None, error: "the backend did not answer in time".into() },
-            Ok(Err(error)) if error.is_connect() => {
+            Ok(Err(Broken::Connect)) => {
                 Outcome::RetryAfter { asked: None, error: "cannot connect to the backend".into() }
             }
-            Ok(Err(_)) => Outcome::RetryAfter { asked: None, error: "the backend broke the connection".into() },
-            Ok(Ok(response)) => {
-                let status = response.status();
-                let asked = response
-                    .headers()
-                    .get(header::RETRY_AFTER)
-                    .and_then(|value| value.to_str().ok()?.parse().ok())
-                    .map(Duration::from_secs);
-                read_away(response.into_body()).await;
+            Ok(Err(Broken::Connection)) => {
+                Outcome::RetryAfter { asked: None, error: "the backend broke the connection".into() }
+            }
+            Ok(Ok(Answer { status, retry_after, rest })) => {
+                rest.await;
                 outage = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-                judge(status, asked)
+                judge(status, retry_after)
             }
         };
         if outage {
-            breaker.failed(Instant::now());
+            breaker.failed(now());
         } else {
             breaker.succeeded();
         }
@@ -199,6 +172,20 @@ impl Backend {
     }
 }
 
+/// As the runtime tells it, so that a simulation's hours pass here, too.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn url(config: &Config) -> Result<Uri, SetupError> {
+    let url: Uri = config.url.parse().map_err(|error| SetupError::Url(format!("{error}")))?;
+    let is_http = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
+    if !is_http {
+        return Err(SetupError::Url("it must begin with http:// or https:// and name a host".into()));
+    }
+    Ok(url)
+}
+
 fn judge(status: StatusCode, asked: Option<Duration>) -> Outcome {
     let error = format!("the backend answered {}", status.as_u16());
     match status.as_u16() {
@@ -206,17 +193,4 @@ fn judge(status: StatusCode, asked: Option<Duration>) -> Outcome {
         408 | 429 | 500..=599 => Outcome::RetryAfter { asked, error },
         _ => Outcome::Refused { error },
     }
-}
-
-async fn read_away(mut body: hyper::body::Incoming) {
-    let mut left = ANSWER_BYTES_MAX;
-    let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
 }

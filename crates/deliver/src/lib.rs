@@ -6,7 +6,9 @@
 mod backend;
 mod breaker;
 mod retry;
+mod transport;
 
 pub use backend::{Backend, Config, Outcome, Outgoing, SetupError};
 pub use breaker::{Breaker, BreakerState};
 pub use retry::{GIVE_UP_MILLIS, REFUSALS_MAX, wait_before_retry};
+pub use transport::{Answer, Broken, Sending, Transport};

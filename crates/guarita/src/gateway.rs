@@ -118,14 +118,15 @@ impl Gateway {
         let pipeline = Arc::new(Pipeline::new(Parts {
             config: pipeline_config(&settings),
             spool: spool.clone(),
-            fetcher,
-            index,
+            fetcher: Arc::new(fetcher),
+            index: Arc::new(index),
             blobs,
             file_inspectors: engine.file_inspectors.clone(),
             follower: engine.follower.clone(),
             brains: RwLock::new(engine.brains.clone()),
             routes: HashMap::from([(ROUTE.to_owned(), route(&settings)?)]),
             media_urls,
+            ambient: guarita_pipeline::Ambient::default(),
         }));
 
         let (stop, stopped) = watch::channel(false);

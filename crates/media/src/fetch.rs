@@ -51,6 +51,13 @@ pub struct FetchedInMemory {
     _share: OwnedSemaphorePermit,
 }
 
+impl FetchedInMemory {
+    /// For whoever stands in for a [`Fetcher`].
+    pub fn holding(hash: ContentHash, content: Bytes, share: OwnedSemaphorePermit) -> Self {
+        FetchedInMemory { hash, content, content_type: None, _share: share }
+    }
+}
+
 /// Fetches attachments. Clones share connections, bounds and the brake.
 #[derive(Clone)]
 pub struct Fetcher {

@@ -110,18 +110,13 @@ impl MediaIndex {
 
     /// The key of a media id as the webhook named it.
     pub fn key(&self, id: &str) -> MediaKey {
-        media_key(&self.keys, id)
+        self.keys.media_key(id)
     }
 
     /// An opaque id of our own for an attachment that has none (a bare url). The same seed gives the same id, so judging
     /// a delivery again after a crash changes nothing. The seed: account, message id, place.
     pub fn minted_id(&self, seed: &[&str]) -> String {
-        let mut framed = Vec::new();
-        for piece in seed {
-            framed.extend_from_slice(&(piece.len() as u64).to_be_bytes());
-            framed.extend_from_slice(piece.as_bytes());
-        }
-        format!("g{}", hex::encode(&crate::keys::mac(&self.keys.ids, &[b"minted ", &framed])[..16]))
+        self.keys.minted_id(seed)
     }
 
     /// Remembers ids before anything is decided; ids that are known keep their state. Durable on return.
@@ -227,13 +222,26 @@ impl std::fmt::Debug for MediaIndex {
     }
 }
 
-fn media_key(keys: &MediaKeys, id: &str) -> MediaKey {
-    let mut id = id.trim().to_lowercase();
-    if id.bytes().all(|b| b.is_ascii_digit()) {
-        id = id.trim_start_matches('0').to_owned();
+impl MediaKeys {
+    /// [`MediaIndex::key`], for whoever stands in for the index.
+    pub fn media_key(&self, id: &str) -> MediaKey {
+        let mut id = id.trim().to_lowercase();
+        if id.bytes().all(|b| b.is_ascii_digit()) {
+            id = id.trim_start_matches('0').to_owned();
+        }
+        let mac = crate::keys::mac(&self.ids, &[b"id ", id.as_bytes()]);
+        MediaKey(mac[..16].try_into().expect("16 of 32 bytes"))
     }
-    let mac = crate::keys::mac(&keys.ids, &[b"id ", id.as_bytes()]);
-    MediaKey(mac[..16].try_into().expect("16 of 32 bytes"))
+
+    /// [`MediaIndex::minted_id`], for whoever stands in for the index.
+    pub fn minted_id(&self, seed: &[&str]) -> String {
+        let mut framed = Vec::new();
+        for piece in seed {
+            framed.extend_from_slice(&(piece.len() as u64).to_be_bytes());
+            framed.extend_from_slice(piece.as_bytes());
+        }
+        format!("g{}", hex::encode(&crate::keys::mac(&self.ids, &[b"minted ", &framed])[..16]))
+    }
 }
 
 /// The writer's thread: takes what waits, writes it in one transaction, answers all. Ends with the last `MediaIndex`.

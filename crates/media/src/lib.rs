@@ -19,6 +19,7 @@ mod index;
 mod keys;
 mod probe;
 mod retention;
+mod seams;
 
 pub use addresses::HostPattern;
 pub use blobs::{BlobReader, BlobStore, BlobWriter, DiskBlobs, StoredBlob, SweptBlobs};
@@ -31,6 +32,7 @@ pub use index::{IndexError, MediaIndex, MediaKey, MediaState, StoredMedia};
 pub use keys::MediaKeys;
 pub use probe::probe;
 pub use retention::{Swept, sweep};
+pub use seams::{Fetch, Index};
 
 /// Milliseconds since 1970. The index and the stores read no clock.
 pub type Millis = u64;

@@ -2,7 +2,7 @@
 
 use guarita_deliver::Backend;
 use guarita_inspect::{FileInspector, LinkFollower, Lists};
-use guarita_media::{BlobStore, Fetcher, MediaIndex};
+use guarita_media::{BlobStore, Fetch, Index};
 use guarita_policy::Policy;
 use guarita_rules::RuleSet;
 use guarita_spool::Spool;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use std::{
     collections::HashMap,
     sync::{Arc, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// `[pipeline]` of the configuration: how much is done at a time, and for how long.
@@ -74,8 +75,8 @@ pub type MediaUrls = Arc<dyn Fn(&str, u64) -> Option<String> + Send + Sync>;
 pub struct Parts {
     pub config: Config,
     pub spool: Arc<dyn Spool>,
-    pub fetcher: Fetcher,
-    pub index: MediaIndex,
+    pub fetcher: Arc<dyn Fetch>,
+    pub index: Arc<dyn Index>,
     pub blobs: Arc<dyn BlobStore>,
     /// Round 1, in the order they are asked.
     pub file_inspectors: Vec<Arc<dyn FileInspector>>,
@@ -84,4 +85,33 @@ pub struct Parts {
     pub brains: RwLock<Brains>,
     pub routes: HashMap<String, RouteSettings>,
     pub media_urls: MediaUrls,
+    pub ambient: Ambient,
+}
+
+/// What is there without being asked for: the time, chance, threads. A simulation brings its own.
+#[derive(Clone)]
+pub struct Ambient {
+    /// Milliseconds since 1970. May jump, as clocks do.
+    pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
+    /// Long looks go to threads of their own; a simulation has one thread alone.
+    pub threads: bool,
+}
+
+impl Default for Ambient {
+    fn default() -> Self {
+        Ambient {
+            now_ms: Arc::new(|| {
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+            }),
+            random: Arc::new(|| getrandom::u32().unwrap_or(u32::MAX / 2)),
+            threads: true,
+        }
+    }
+}
+
+impl Parts {
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.ambient.now_ms)()
+    }
 }

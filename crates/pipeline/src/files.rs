@@ -249,7 +249,7 @@ pub(crate) fn password_candidates<'a>(texts: impl Iterator<Item = &'a str>) -> V
 
 /// How long a fetch may take: until the scan deadline, but never less than a few seconds.
 pub(crate) fn fetch_deadline(deadline_ms: u64, now_ms: u64) -> Instant {
-    Instant::now() + Duration::from_millis(deadline_ms.saturating_sub(now_ms).max(5_000))
+    tokio::time::Instant::now().into_std() + Duration::from_millis(deadline_ms.saturating_sub(now_ms).max(5_000))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod run;
 mod terms;
 mod texts;
 
-pub use config::{Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
+pub use config::{Ambient, Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
 pub use process::{Judged, Pipeline};
 pub use run::run;
 pub use texts::{FollowedLinks, follow_links, inspect_texts, keep_worst};

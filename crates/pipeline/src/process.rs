@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
 
@@ -64,7 +64,8 @@ const BLOCKING_BYTES_MIN: usize = 16 * 1024;
 impl Pipeline {
     pub fn new(parts: Parts) -> Self {
         let files = Semaphore::new(parts.config.files_in_flight_max);
-        Pipeline { parts, files, files_waiting: AtomicUsize::new(0), started_ms: now_ms() }
+        let started_ms = parts.now_ms();
+        Pipeline { parts, files, files_waiting: AtomicUsize::new(0), started_ms }
     }
 
     pub fn parts(&self) -> &Parts {
@@ -81,9 +82,10 @@ impl Pipeline {
         let mut renewals = tokio::time::interval_at(tokio::time::Instant::now() + lease / 3, lease / 3);
         let result = loop {
             tokio::select! {
+                biased;
                 result = &mut work => break result,
                 _ = renewals.tick() => {
-                    if let Err(error) = self.parts.spool.renew(now_ms(), &id, lease.as_millis() as u64).await {
+                    if let Err(error) = self.parts.spool.renew(self.parts.now_ms(), &id, lease.as_millis() as u64).await {
                         tracing::warn!(%id, %error, "the hold on an entry was not renewed");
                     }
                 }
@@ -95,7 +97,7 @@ impl Pipeline {
             // A defect of ours. The entry must not come back for ever and hold up its conversation: a person decides.
             Err(_) => {
                 let error = "processing it crashed; please report this".into();
-                match self.parts.spool.finish(now_ms(), &id, Finish::DeadLettered { error }).await {
+                match self.parts.spool.finish(self.parts.now_ms(), &id, Finish::DeadLettered { error }).await {
                     Ok(()) => return,
                     Err(error) => Fault::from(error),
                 }
@@ -108,32 +110,32 @@ impl Pipeline {
         let spool = &self.parts.spool;
         let Some(route) = self.parts.routes.get(&claimed.route) else {
             let error = format!("no route `{}` in the configuration; add it and replay", claimed.route);
-            return Ok(spool.finish(now_ms(), &claimed.id, Finish::DeadLettered { error }).await?);
+            return Ok(spool.finish(self.parts.now_ms(), &claimed.id, Finish::DeadLettered { error }).await?);
         };
         let decided = match claimed.decided.clone() {
             Some(decided) => decided,
             None => match self.judge(route, &claimed).await? {
                 Judged::LookAgainAt(at) => {
-                    return Ok(spool.finish(now_ms(), &claimed.id, Finish::LookAgainAt { at }).await?);
+                    return Ok(spool.finish(self.parts.now_ms(), &claimed.id, Finish::LookAgainAt { at }).await?);
                 }
                 Judged::Unreadable => {
                     let error = "the stored body does not parse; look at it in the console".into();
-                    return Ok(spool.finish(now_ms(), &claimed.id, Finish::DeadLettered { error }).await?);
+                    return Ok(spool.finish(self.parts.now_ms(), &claimed.id, Finish::DeadLettered { error }).await?);
                 }
                 Judged::Decided(decided) => {
                     // A crash after this goes on from here: no second opinion.
-                    spool.record_decided(now_ms(), &claimed.id, decided.clone()).await?;
+                    spool.record_decided(self.parts.now_ms(), &claimed.id, decided.clone()).await?;
                     decided
                 }
             },
         };
         let finish = self.deliver(route, &claimed, decided).await;
-        Ok(spool.finish(now_ms(), &claimed.id, finish).await?)
+        Ok(spool.finish(self.parts.now_ms(), &claimed.id, finish).await?)
     }
 
     /// Parse, fetch, look, decide, rewrite.
     async fn judge(&self, route: &RouteSettings, claimed: &Claimed) -> Result<Judged, Fault> {
-        let now = now_ms();
+        let now = self.parts.now_ms();
         let body = &claimed.body;
         // The door parsed it before storing it, so this is a damaged entry or a parser that became stricter.
         let Ok(delivery) = guarita_webhook::parse(body) else { return Ok(Judged::Unreadable) };
@@ -172,8 +174,8 @@ impl Pipeline {
         }
         // Meta is busy or out of reach for a moment: better a late message than one without its file.
         let may_mend = judged.iter().flat_map(|judged| &judged.files).any(|file| file.may_mend);
-        if may_mend && claimed.released_by.is_none() && now_ms() < patience_ms {
-            return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, now_ms(), patience_ms)));
+        if may_mend && claimed.released_by.is_none() && self.parts.now_ms() < patience_ms {
+            return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, self.parts.now_ms(), patience_ms)));
         }
         self.count(&judged);
         let orders: Vec<_> = judged
@@ -218,7 +220,7 @@ impl Pipeline {
             let looking = AssertUnwindSafe(|| inspect_texts(&read, &mut seen, &in_force, &followed));
             std::panic::catch_unwind(looking).map(|()| seen)
         };
-        let looked = if size < BLOCKING_BYTES_MIN && before.files.is_empty() {
+        let looked = if !self.parts.ambient.threads || (size < BLOCKING_BYTES_MIN && before.files.is_empty()) {
             look().ok()
         } else {
             tokio::task::spawn_blocking(look).await.ok().and_then(Result::ok)
@@ -256,12 +258,12 @@ impl Pipeline {
                 body: Bytes::from(body),
             })
             .await;
-        let now = now_ms();
+        let now = self.parts.now_ms();
         // What a person put back in line gets its time anew.
         let age = now.saturating_sub(claimed.since_ms);
         let attempts = claimed.attempts + 1;
         let retry = |asked, error: String| {
-            let wait = wait_before_retry(attempts, asked, random());
+            let wait = wait_before_retry(attempts, asked, (self.parts.ambient.random)());
             Finish::RetryAt { at: now + wait.as_millis() as u64, error }
         };
         let (finish, outcome) = match outcome {
@@ -270,9 +272,12 @@ impl Pipeline {
                 metrics::histogram!("guarita_end_to_end_seconds").record(took as f64 / 1000.0);
                 (Finish::Delivered, "accepted")
             }
-            Outcome::Spared { wait } => {
-                (Finish::LookAgainAt { at: now + wait.as_millis() as u64 + u64::from(random() % 500) }, "spared")
-            }
+            Outcome::Spared { wait } => (
+                Finish::LookAgainAt {
+                    at: now + wait.as_millis() as u64 + u64::from((self.parts.ambient.random)() % 500),
+                },
+                "spared",
+            ),
             Outcome::RetryAfter { error, .. } if age > GIVE_UP_MILLIS => {
                 (Finish::DeadLettered { error }, "dead_lettered")
             }
@@ -380,14 +385,6 @@ fn report(judged: &[JudgedMessage]) -> Vec<u8> {
 fn look_again_at(looks: u32, now: u64, deadline_ms: u64) -> u64 {
     let wait = 500u64 << looks.min(5);
     (now + wait.min(10_000)).min(deadline_ms.max(now + 100))
-}
-
-fn random() -> u32 {
-    getrandom::u32().unwrap_or(u32::MAX / 2)
-}
-
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// For `run`.

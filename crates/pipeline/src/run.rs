@@ -1,6 +1,6 @@
 //! The loop around `process`: claims what is due, as much at a time as its bounds allow, and sweeps what is over.
 
-use crate::process::{Pipeline, now_ms, spool};
+use crate::process::{Pipeline, spool};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -29,13 +29,15 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
     loop {
         while work.try_join_next().is_some() {}
         let free = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
             free = places.acquire() => match free {
                 Ok(one) => { drop(one); places.available_permits().max(1) }
                 Err(_) => break,
             },
-            () = &mut shutdown => break,
         };
-        let claimed = match spool.claim(now_ms(), config.lease_seconds * 1000, free.min(claim_max)).await {
+        let claimed = match spool.claim(pipeline.parts.now_ms(), config.lease_seconds * 1000, free.min(claim_max)).await
+        {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, "claiming work failed; trying again");
@@ -45,9 +47,10 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
         };
         if claimed.is_empty() {
             tokio::select! {
+                biased;
+                () = &mut shutdown => break,
                 () = spool.wait_for_work() => {}
                 () = tokio::time::sleep(WAIT_MAX) => {}
-                () = &mut shutdown => break,
             }
             continue;
         }
@@ -77,7 +80,7 @@ async fn sweep(pipeline: Arc<Pipeline>) {
     let day = 24 * 3600 * 1000;
     let (retention, quarantine) = (parts.config.retention_days * day, parts.config.quarantine_days * day);
     loop {
-        match parts.spool.sweep(now_ms(), retention, quarantine).await {
+        match parts.spool.sweep(parts.now_ms(), retention, quarantine).await {
             Ok(swept) if swept != Default::default() => {
                 tracing::debug!(?swept, "retention");
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -86,7 +89,7 @@ async fn sweep(pipeline: Arc<Pipeline>) {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "retention could not be applied to the spool"),
         }
-        if let Err(error) = guarita_media::sweep(&parts.index, &parts.blobs, now_ms(), retention).await {
+        if let Err(error) = parts.index.sweep(&parts.blobs, parts.now_ms(), retention).await {
             tracing::warn!(%error, "retention could not be applied to media");
         }
         tokio::time::sleep(SWEEP_EVERY).await;

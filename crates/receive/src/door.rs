@@ -7,7 +7,7 @@ use guarita_spool::{Appended, NewEntry, Spool, SpoolError};
 use guarita_webhook::{SplitBy, Unit};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -28,6 +28,9 @@ pub struct Route {
 /// Which route (name) a unit belongs to; `None`: no route wants it.
 pub type RouteOf = Arc<dyn Fn(&Unit) -> Option<String> + Send + Sync>;
 
+/// Milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// The door itself; cheap to share.
 pub struct Door {
     pub(crate) config: Config,
@@ -35,6 +38,7 @@ pub struct Door {
     spool: Arc<dyn Spool>,
     /// Counts KiB of bodies held in memory.
     memory: Arc<Semaphore>,
+    now_ms: Clock,
 }
 
 /// A body larger than this is hashed and parsed off the event loop, so that it delays nobody's 200.
@@ -46,11 +50,16 @@ impl Door {
     pub fn new(config: Config, routes: Vec<Route>, spool: Arc<dyn Spool>) -> Self {
         let memory = Arc::new(Semaphore::new((config.in_flight_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS)));
         let routes = routes.into_iter().map(|route| (route.path.clone(), route)).collect();
-        Door { config, routes, spool, memory }
+        Door { config, routes, spool, memory, now_ms: Arc::new(now_ms) }
+    }
+
+    /// Tells the time from another clock.
+    pub fn with_clock(self, now_ms: Clock) -> Self {
+        Door { now_ms, ..self }
     }
 
     /// Never fails: every fault has its status. Nothing but 200 has stored anything.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub async fn answer<B: Body<Data = Bytes> + Unpin>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let start = Instant::now();
         let Some(route) = self.routes.get(request.uri().path()) else {
             return count(Refused::NotFound.answer(), "not_found");
@@ -86,7 +95,11 @@ impl Door {
     }
 
     /// Checks, splits and stores one delivery. The order of checks is the order of their cost.
-    async fn take(&self, route: &Route, request: Request<Incoming>) -> Result<&'static str, Refused> {
+    async fn take<B: Body<Data = Bytes> + Unpin>(
+        &self,
+        route: &Route,
+        request: Request<B>,
+    ) -> Result<&'static str, Refused> {
         let (head, body) = request.into_parts();
         let is_json =
             head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
@@ -124,7 +137,7 @@ impl Door {
         Ok(outcome)
     }
 
-    async fn read_bounded(&self, mut body: Incoming) -> Result<Held, Refused> {
+    async fn read_bounded(&self, mut body: impl Body<Data = Bytes> + Unpin) -> Result<Held, Refused> {
         let mut buffer = BytesMut::with_capacity((body.size_hint().lower() as usize).min(64 * 1024));
         let mut permits = None::<tokio::sync::OwnedSemaphorePermit>;
         while let Some(frame) = body.frame().await {
@@ -158,7 +171,7 @@ impl Door {
         // Each round either stores an entry or shortens it, so the number of updates bounds the rounds.
         while !entries.is_empty() {
             let spare = entries.iter().map(|entry| (entry.dedupe.len() > 1).then(|| entry.clone())).collect::<Vec<_>>();
-            let append = self.spool.append(now_ms(), entries);
+            let append = self.spool.append((self.now_ms)(), entries);
             let results = match tokio::time::timeout(limit, append).await {
                 Ok(results) => results.map_err(Refused::of_spool)?,
                 Err(_) => return Err(Refused::SpoolFull),
@@ -275,7 +288,7 @@ fn count(response: Response<Full<Bytes>>, outcome: &'static str) -> Response<Ful
     response
 }
 
-async fn drain(mut body: Incoming) {
+async fn drain(mut body: impl Body<Data = Bytes> + Unpin) {
     let mut left = DRAIN_BYTES_MAX;
     let reading = async {
         while let Some(Ok(frame)) = body.frame().await {

@@ -10,6 +10,6 @@ mod serve;
 mod tls;
 
 pub use config::{Config, TlsConfig};
-pub use door::{Door, Route, RouteOf};
+pub use door::{Clock, Door, Route, RouteOf};
 pub use serve::serve;
 pub use tls::{TlsError, acceptor};

@@ -15,7 +15,7 @@ pub struct FetchProblem {
 }
 
 impl FetchProblem {
-    pub(crate) fn new(reason: GapReason, retry_can_help: bool, detail: impl Into<String>) -> Self {
+    pub fn new(reason: GapReason, retry_can_help: bool, detail: impl Into<String>) -> Self {
         FetchProblem { reason, retry_can_help, detail: detail.into() }
     }
 }

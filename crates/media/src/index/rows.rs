@@ -1,6 +1,6 @@
 //! The rows of the index and their SQL; the only place that knows SQLite. It must not know threads or callers.
 
-use super::{IndexError, MediaKey, MediaState, StoredMedia, media_key};
+use super::{IndexError, MediaKey, MediaState, StoredMedia};
 use crate::{
     Millis,
     keys::{self, MediaKeys},
@@ -68,7 +68,7 @@ impl Rows {
         db.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
         db.execute_batch(SCHEMA).map_err(fault)?;
         // Under another key every id would look unknown and pass through: refuse to start instead.
-        let check = media_key(keys, "guarita key check").0;
+        let check = keys.media_key("guarita key check").0;
         db.execute("INSERT OR IGNORE INTO about VALUES ('key', ?1)", [&check[..]]).map_err(fault)?;
         let stored: Vec<u8> =
             db.query_row("SELECT value FROM about WHERE name = 'key'", [], |row| row.get(0)).map_err(fault)?;
