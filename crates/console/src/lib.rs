@@ -1,20 +1,34 @@
-//! The operators' door: is it alive, is it ready, what are its figures.
+//! The operators' door: is it alive, what came in, what was held and why; release, replay, lists, people, audit.
 //!
-//! It looks and explains; it must not deliver, judge or know the pipeline. What it shows comes through handles: a
-//! readiness probe and a metrics renderer given by the binary.
+//! It looks, explains and asks; it must not deliver, judge or know the pipeline. What lives in the running gateway comes
+//! through [`Gateway`]; everything else it can do stands in [`Desk`], which pages and API share. A release is written into
+//! the spool and taken up by the pipeline like any entry: one road to the backend.
 
+mod actor;
+pub mod archive;
+mod audit;
+mod config;
+mod desk;
+mod gateway;
 mod health;
+pub mod people;
+#[cfg(any(test, feature = "seeded"))]
+pub mod seeded;
+mod store;
 
-pub use health::{Check, Health, Readiness, router};
+pub use actor::{Actor, Role, Scope};
+pub use audit::{Action, Audit, Audited, Broken, Checker, Row};
+pub use config::Config;
+pub use desk::*;
+pub use gateway::{
+    Answer, BackendInfo, Check, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Snapshot, Tried,
+};
+pub use people::People;
+pub use store::{Store, StoreError};
 
-use std::{future::Future, net::SocketAddr};
+pub use health::router;
 
-/// `[console]` of the configuration.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    pub listen: SocketAddr,
-}
+use std::future::Future;
 
 /// Serves until `shutdown` ends.
 pub async fn serve(

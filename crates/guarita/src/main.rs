@@ -6,7 +6,9 @@ mod config;
 mod engine;
 mod gateway;
 mod lists;
+mod look;
 mod metrics;
+mod operators;
 mod rules;
 
 use clap::{Parser, Subcommand};

@@ -4,15 +4,12 @@
 use crate::{
     config::{Settings, exit_code},
     engine::{Engine, Wanted},
+    look::{look_at_file, look_at_words},
 };
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
 use guarita_inspect::{Content, FileUnderScan};
-use guarita_message::{
-    Channel, ContentHash, ConversationKey, Direction, FileReport, Inspection, Lane, Message, Part, PartBody, Severity,
-    TextRole, Verdict,
-};
-use guarita_pipeline::{FollowedLinks, inspect_texts, keep_worst};
+use guarita_message::{ContentHash, Inspection, PartBody, Severity, TextRole, Verdict};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -52,8 +49,6 @@ pub struct ScanArgs {
 
 /// Wrong use (SPEC 3).
 pub const WRONG_USE: u8 = 64;
-/// Findings of one input; the worst are kept.
-const FINDINGS_MAX: usize = 100;
 /// Lines taken together from standard input.
 const LINES_MAX: usize = 512;
 /// Longest input line.
@@ -333,7 +328,7 @@ async fn answer_batch(engine: &Engine, inputs: Vec<Read1>) -> Vec<(Verdict, Stri
         shares.push(tokio::task::spawn_blocking(move || {
             let look = |(at, id, input): (usize, serde_json::Value, Result<Input, String>)| {
                 let seen = input.and_then(|input| {
-                    let look = std::panic::AssertUnwindSafe(|| look_at_words(&brains, &input));
+                    let look = std::panic::AssertUnwindSafe(|| words(&brains, &input));
                     std::panic::catch_unwind(look)
                         .map_err(|_| "our own inspection crashed; please report this input".to_owned())
                 });
@@ -407,79 +402,28 @@ fn answer(inspection: &Inspection) -> serde_json::Value {
 // ---- looking --------------------------------------------------------------------------------------------------------
 
 async fn look(engine: &Engine, input: &Input, passwords: &[String]) -> Result<Inspection, String> {
-    let Input::File { path, name, mime } = input else { return Ok(look_at_words(&engine.brains, input)) };
+    let Input::File { path, name, mime } = input else { return Ok(words(&engine.brains, input)) };
     let (hash, bytes) = {
         let path = path.clone();
         let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
         hashed.map_err(|_| "hashing crashed".to_owned())?.map_err(|error| format!("cannot be read: {error}"))?
     };
-    let place = "/file".to_owned();
-    let report = FileReport {
-        place: place.clone(),
-        name: name.clone(),
-        true_type: String::new(),
-        declared_type: mime.clone(),
-        bytes,
-        sha256: Some(hash),
-        scanned_by: Vec::new(),
-    };
     let file = FileUnderScan {
-        place,
+        place: "/file".to_owned(),
         name: name.clone(),
         declared_type: mime.clone(),
         hash,
         content: Arc::new(LocalFile { path: path.clone(), bytes }),
         passwords: passwords.to_vec(),
     };
-    let mut inspection = Inspection { files: vec![report], ..Inspection::default() };
-    let looks = engine.file_inspectors.iter().map(|inspector| inspector.inspect(&file));
-    for seen in futures_util::future::join_all(looks).await {
-        inspection.merge(seen);
-    }
-    let message = message_of(vec![Part {
-        pointer: "/name".into(),
-        place: "/file/name".into(),
-        body: PartBody::Text { text: name.clone(), role: TextRole::FileName },
-    }]);
-    let brains = engine.brains.clone();
-    let judged = tokio::task::spawn_blocking(move || {
-        inspect_texts(&message, &mut inspection, &brains, &FollowedLinks::new());
-        keep_worst(&mut inspection, FINDINGS_MAX);
-        inspection
-    });
-    judged.await.map_err(|_| "our own inspection crashed; please report this file".to_owned())
+    look_at_file(&engine.file_inspectors, engine.brains.clone(), &file).await
 }
 
-fn look_at_words(brains: &guarita_pipeline::Brains, input: &Input) -> Inspection {
-    let body = match input {
-        Input::Text(text) => PartBody::Text { text: text.clone(), role: TextRole::Body },
-        Input::Url(url) => PartBody::Link { url: url.clone() },
-        Input::File { .. } => return Inspection::default(),
-    };
-    let place = if matches!(input, Input::Text(_)) { "/text" } else { "/url" };
-    let message = message_of(vec![Part { pointer: place.into(), place: place.into(), body }]);
-    let mut inspection = Inspection::default();
-    inspect_texts(&message, &mut inspection, brains, &FollowedLinks::new());
-    keep_worst(&mut inspection, FINDINGS_MAX);
-    inspection
-}
-
-fn message_of(parts: Vec<Part>) -> Message {
-    Message {
-        channel: Channel::Whatsapp,
-        direction: Direction::Inbound,
-        lane: Lane::Message,
-        id: String::new(),
-        kind: "local".into(),
-        pointer: String::new(),
-        account: String::new(),
-        senders: Vec::new(),
-        conversation: ConversationKey(String::new()),
-        dedupe: None,
-        timestamp: 0,
-        forwarded: false,
-        frequently_forwarded: false,
-        parts,
+fn words(brains: &guarita_pipeline::Brains, input: &Input) -> Inspection {
+    match input {
+        Input::Text(text) => look_at_words(brains, PartBody::Text { text: text.clone(), role: TextRole::Body }),
+        Input::Url(url) => look_at_words(brains, PartBody::Link { url: url.clone() }),
+        Input::File { .. } => Inspection::default(),
     }
 }
 

@@ -1,0 +1,109 @@
+//! Rules and tries, settings, health checks, what the gateway is told to do, and the audit's page.
+
+use super::{Desk, DeskError, Done, Page, checked_reason, now_ms};
+use crate::{
+    actor::{Actor, Scope},
+    audit::{Action, Audited, Broken, Row},
+    gateway::{Check, Rules, Setting, Tried},
+};
+
+/// Largest text and file that may be tried.
+pub const TRY_TEXT_BYTES_MAX: usize = 64 * 1024;
+pub const TRY_FILE_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Rows of the audit on one page.
+const AUDIT_ROWS_MAX: usize = 200;
+
+impl Desk {
+    pub fn rules(&self, actor: &Actor) -> Done<Rules> {
+        self.need(actor, Scope::Read)?;
+        Ok(self.gateway.rules())
+    }
+
+    pub async fn try_text(&self, actor: &Actor, text: String) -> Done<Tried> {
+        self.need(actor, Scope::Review)?;
+        bounded("text", text.len(), TRY_TEXT_BYTES_MAX)?;
+        self.gateway.try_text(text).await.map_err(DeskError::Busy)
+    }
+
+    pub async fn try_url(&self, actor: &Actor, url: String) -> Done<Tried> {
+        self.need(actor, Scope::Review)?;
+        bounded("url", url.len(), TRY_TEXT_BYTES_MAX)?;
+        self.gateway.try_url(url).await.map_err(DeskError::Busy)
+    }
+
+    pub async fn try_file(&self, actor: &Actor, name: String, bytes: Vec<u8>) -> Done<Tried> {
+        self.need(actor, Scope::Review)?;
+        bounded("file", bytes.len(), TRY_FILE_BYTES_MAX)?;
+        self.gateway.try_file(name.chars().take(255).collect(), bytes).await.map_err(DeskError::Busy)
+    }
+
+    pub fn settings(&self, actor: &Actor) -> Done<Vec<Setting>> {
+        self.need(actor, Scope::Admin)?;
+        Ok(self.gateway.settings())
+    }
+
+    /// Everything `guarita doctor` tries.
+    pub async fn doctor(&self, actor: &Actor) -> Done<Vec<Check>> {
+        self.need(actor, Scope::Read)?;
+        Ok(self.gateway.doctor().await)
+    }
+
+    pub async fn reload(&self, actor: &Actor) -> Done<String> {
+        self.need(actor, Scope::Admin)?;
+        self.note(actor, Action::Reloaded, "", "").await?;
+        self.gateway.reload().await.map_err(DeskError::Conflict)
+    }
+
+    pub async fn rescan(&self, actor: &Actor, reason: &str) -> Done<String> {
+        self.need(actor, Scope::Admin)?;
+        let reason = checked_reason(reason)?;
+        self.note(actor, Action::Rescanned, "", &reason).await?;
+        self.gateway.rescan().await.map_err(DeskError::Conflict)
+    }
+
+    pub async fn test_alert(&self, actor: &Actor) -> Done<String> {
+        self.need(actor, Scope::Admin)?;
+        self.note(actor, Action::TestedAlert, "", "").await?;
+        self.gateway.test_alert().await.map_err(DeskError::Conflict)
+    }
+
+    /// Newest first; `before` is the number of the last row seen.
+    pub async fn audit(&self, actor: &Actor, before: Option<u64>, most: usize) -> Done<Page<Row>> {
+        self.need(actor, Scope::Admin)?;
+        let most = most.clamp(1, AUDIT_ROWS_MAX);
+        let mut items = self.audit.page(before, most + 1).await?;
+        let more = items.len() > most;
+        items.truncate(most);
+        let next = items.last().filter(|_| more).map(|row| row.number.to_string());
+        Ok(Page { items, next })
+    }
+
+    /// Every row as JSON lines, oldest first, a stretch at a time: `after` is the number of the last row had.
+    pub async fn audit_lines(&self, actor: &Actor, after: u64) -> Done<Vec<Audited>> {
+        self.need(actor, Scope::Admin)?;
+        if after == 0 {
+            self.note(actor, Action::ExportedAudit, "", "").await?;
+        }
+        Ok(self.audit.export(after).await?)
+    }
+
+    /// Checks the chain. `Ok(None)`: it is whole.
+    pub async fn verify_audit(&self, actor: &Actor) -> Done<(u64, Option<Broken>)> {
+        self.need(actor, Scope::Admin)?;
+        Ok(self.audit.verify().await?)
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+}
+
+fn bounded(field: &'static str, bytes: usize, bytes_max: usize) -> Done<()> {
+    match bytes {
+        0 => Err(DeskError::Wrong { field, problem: "is empty".into() }),
+        bytes if bytes > bytes_max => {
+            Err(DeskError::Wrong { field, problem: format!("is larger than {bytes_max} bytes") })
+        }
+        _ => Ok(()),
+    }
+}
