@@ -301,7 +301,7 @@ impl Seeded {
         }
         let claimed = self.spool.claim(now, 60_000, 1000).await.expect("memory does not fail");
         assert!(claimed.iter().any(|claimed| claimed.id == id), "what was just put is due");
-        let decided = self.decided(&wamid, &content, findings);
+        let decided = self.decided(&wamid, phone, &content, findings);
         self.spool.record_decided(now + 5, &id, decided).await.expect("it was just claimed");
         let finish = match outcome {
             Outcome::Dead => Finish::DeadLettered { error: "the backend answered 400 three times".into() },
@@ -311,7 +311,7 @@ impl Seeded {
         id
     }
 
-    fn decided(&self, wamid: &str, content: &serde_json::Value, findings: Vec<Finding>) -> Decided {
+    fn decided(&self, wamid: &str, phone: &str, content: &serde_json::Value, findings: Vec<Finding>) -> Decided {
         let kind = content["type"].as_str().unwrap_or_default().to_owned();
         let mut inspection = Inspection { findings, ..Inspection::default() };
         let media = content[&kind]["id"].as_str().map(|id| json!([{"where": format!("/{kind}"), "id": id}]));
@@ -351,6 +351,16 @@ impl Seeded {
             hold: false,
             because: because.collect(),
         };
+        let mut terms: Vec<String> = Vec::new();
+        for finding in &inspection.findings {
+            terms.push(format!("rule:{}", finding.rule));
+            terms.push(format!("severity:{}", finding.severity));
+        }
+        terms.extend(inspection.files.iter().filter_map(|file| Some(format!("sha256:{}", file.sha256?))));
+        let file = inspection.files.first().map(|file| file.name.clone()).unwrap_or_default();
+        let titles: Vec<&str> = inspection.findings.iter().map(|finding| finding.title.as_str()).collect();
+        let summary = json!({"from": [phone], "kind": kind, "action": action, "findings": titles.len(),
+            "titles": titles, "gaps": [], "file": file, "bytes": inspection.files.first().map_or(0, |file| file.bytes)});
         let report = json!({"version": 1, "messages": [{
             "id": wamid, "kind": kind, "pointer": "/entry/0/changes/0/value/messages/0", "channel": "whatsapp",
             "inspection": inspection, "decision": decision, "media": media.unwrap_or_else(|| json!([])),
@@ -361,6 +371,8 @@ impl Seeded {
             findings_header: None,
             report: report.to_string().into_bytes(),
             quarantine: held,
+            terms,
+            summary: summary.to_string().into_bytes(),
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Deliveries {
     pub in_flight: u64,
     pub oldest_unfinished_ms: Option<u64>,
     pub backends: Vec<BackendInfo>,
-    /// The newest of each, at most [`SHOWN_MAX`].
+    /// At most [`SHOWN_MAX`] of each: of what is on its way the oldest, of dead letters the newest.
     pub waiting: Vec<Listed>,
     pub failing: Vec<Listed>,
     pub dead_letters: Vec<Listed>,
@@ -50,14 +50,12 @@ impl Desk {
     pub async fn deliveries(&self, actor: &Actor) -> Done<Deliveries> {
         self.need(actor, Scope::Read)?;
         let counts = self.spool.counts().await?;
-        let list = async |states: &[State]| {
-            let filter = Filter { states: states.to_vec(), ..Filter::default() };
-            self.spool.list(filter, SHOWN_MAX * 2).await
-        };
-        let unfinished = list(&[State::Received, State::Decided]).await?;
+        let unfinished = Filter { unfinished: Some(true), oldest_first: true, ..Filter::default() };
+        let unfinished = self.spool.list(unfinished, SHOWN_MAX * 4).await?;
         let (mut failing, mut waiting): (Vec<_>, Vec<_>) =
             unfinished.into_iter().partition(|record| record.attempts > 0);
-        let mut dead = list(&[State::DeadLettered]).await?;
+        let dead = Filter { states: vec![State::DeadLettered], ..Filter::default() };
+        let mut dead = self.spool.list(dead, SHOWN_MAX).await?;
         for rows in [&mut failing, &mut waiting, &mut dead] {
             rows.truncate(SHOWN_MAX);
         }
@@ -81,7 +79,7 @@ impl Desk {
         Ok(self.spool.retry(now_ms(), &record.id).await?)
     }
 
-    /// Puts dead letters back in line, the oldest that fit last; bounded.
+    /// Puts dead letters back in line, the oldest first; bounded.
     pub async fn replay(&self, actor: &Actor, replay: &Replay) -> Done<Replayed> {
         self.need(actor, Scope::Review)?;
         let reason = checked_reason(&replay.reason)?;
@@ -93,7 +91,8 @@ impl Desk {
             received_until: replay.received_until,
             ..Search::default()
         };
-        let records = self.spool.list(search.filter(), most + 1).await?;
+        let filter = Filter { oldest_first: true, ..search.filter() };
+        let records = self.spool.list(filter, most + 1).await?;
         let more = records.len() > most;
         let mut done = Replayed { replayed: 0, left: 0, more };
         self.note(actor, Action::Replayed, "", &format!("{reason} ({} dead letters)", records.len().min(most))).await?;

@@ -2,7 +2,8 @@
 
 use super::{
     Desk, DeskError, Done, checked_id,
-    reading::{MESSAGES_SHOWN_MAX, Report, indented, read_body, read_message, read_parts},
+    mask::mask_sender,
+    reading::{MESSAGES_SHOWN_MAX, Report, extension_of, indented, read_body, read_message, read_parts},
     view::{Contents, Listed, MessageView, Moment, MomentKind, Page, Search, Seen, holds_messages},
 };
 use crate::{
@@ -36,17 +37,25 @@ impl Desk {
                 checked_id(cursor).map_err(|_| DeskError::Wrong { field: "cursor", problem: "is not ours".into() })?,
             ),
         };
-        let mut records = self.spool.list(filter, most + 1).await?;
-        let more = records.len() > most;
-        records.truncate(most);
-        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
-        Ok(Page { items: self.listed(actor, records).await?, next })
+        let page = self.spool.page(filter, most).await?;
+        let next = page.next.map(|id| id.to_string());
+        Ok(Page { items: self.listed(actor, page.records).await?, next })
     }
 
     /// Rows with their summaries.
     pub(super) async fn listed(&self, actor: &Actor, records: Vec<Record>) -> Done<Vec<Listed>> {
-        let _personal = actor.may(Scope::Content);
-        Ok(records.into_iter().map(|record| Listed { summary: None::<Seen>, record }).collect())
+        let personal = actor.may(Scope::Content);
+        let ids: Vec<DeliveryId> = records.iter().map(|record| record.id.clone()).collect();
+        let summaries = self.spool.summaries(&ids).await?;
+        let rows = records.into_iter().zip(summaries).map(|(record, summary)| {
+            let mut seen: Option<Seen> = summary.and_then(|summary| serde_json::from_slice(&summary).ok());
+            if let Some(seen) = seen.as_mut().filter(|_| !personal) {
+                seen.from = seen.from.iter().map(|name| mask_sender(name)).collect();
+                seen.file = extension_of(&seen.file);
+            }
+            Listed { record, summary: seen }
+        });
+        Ok(rows.collect())
     }
 
     /// One entry, without contents.

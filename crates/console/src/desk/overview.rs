@@ -6,7 +6,7 @@ use crate::{
     gateway::{BackendInfo, Check, Snapshot},
 };
 use guarita_message::Verdict;
-use guarita_spool::{Filter, State};
+use guarita_spool::{Filter, HISTORY_STEP_MILLIS, State};
 use serde::Serialize;
 
 /// What the first page shows.
@@ -75,7 +75,7 @@ impl Desk {
         let held = held.iter().filter(|record| record.released_by.is_none()).count() as u64;
         let metrics = self.gateway.metrics().await;
         let span = hours.clamp(1, 168) * 3600 * 1000;
-        let width = span / BUCKETS;
+        let history = self.history(now, span).await?;
         Ok(Overview {
             at_ms: now,
             ready: readiness.ready,
@@ -87,32 +87,33 @@ impl Desk {
             held,
             backends: self.gateway.backends(),
             figures: Figures::read(&metrics),
-            history: self.history(now, width).await?,
-            bucket_seconds: width / 1000,
+            bucket_seconds: history.get(..2).map_or(0, |two| (two[1].from_ms - two[0].from_ms) / 1000),
+            history,
         })
     }
 
-    /// Counted from the newest records, as many as [`HISTORY_RECORDS_MAX`].
-    async fn history(&self, now: u64, width: u64) -> Done<Vec<Bucket>> {
-        const HISTORY_RECORDS_MAX: usize = 5_000;
-        let last = now / width;
-        let first = last.saturating_sub(BUCKETS - 1);
-        let mut buckets: Vec<Bucket> =
-            (first..=last).map(|at| Bucket { from_ms: at * width, ..Bucket::default() }).collect();
-        let filter = Filter { received_from: Some(first * width), ..Filter::default() };
-        for record in self.spool.list(filter, HISTORY_RECORDS_MAX).await? {
-            let at = (record.received_ms / width).saturating_sub(first) as usize;
-            let Some(bucket) = buckets.get_mut(at) else { continue };
-            bucket.received += 1;
-            match record.verdict {
-                None => {}
-                Some(Verdict::Clean) => bucket.clean += 1,
-                Some(Verdict::Suspicious) => bucket.suspicious += 1,
-                Some(Verdict::Unscanned) => bucket.unscanned += 1,
-                Some(Verdict::Malicious) => bucket.malicious += 1,
-            }
+    async fn history(&self, now: u64, span: u64) -> Done<Vec<Bucket>> {
+        let width = (span / BUCKETS).next_multiple_of(HISTORY_STEP_MILLIS);
+        let until = now / width * width + width;
+        let from = until.saturating_sub(width * BUCKETS);
+        let stretches = self.spool.history(from, until, width).await?;
+        Ok(stretches.into_iter().map(Bucket::of).collect())
+    }
+}
+
+impl Bucket {
+    fn of(stretch: guarita_spool::Bucket) -> Bucket {
+        let count = |wanted: Verdict| {
+            stretch.by_verdict.iter().find(|(verdict, _)| *verdict == wanted).map_or(0, |(_, count)| *count)
+        };
+        Bucket {
+            from_ms: stretch.at,
+            received: stretch.received,
+            clean: count(Verdict::Clean),
+            suspicious: count(Verdict::Suspicious),
+            unscanned: count(Verdict::Unscanned),
+            malicious: count(Verdict::Malicious),
         }
-        Ok(buckets)
     }
 }
 

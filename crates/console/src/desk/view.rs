@@ -15,7 +15,8 @@ pub struct Search {
     pub route: Option<String>,
     /// A phone number, user id or other name of the sender, exactly. Needs the permission `content`.
     pub sender: Option<String>,
-    /// Words, rule ids, file hashes, domains; all must fit.
+    /// Words of findings and file names, rule ids, file hashes, domains, or a term of the lexicon (`severity:high`); all
+    /// must fit. Only entries in which something was seen, or that hold a file, can be found so.
     pub terms: Vec<String>,
     pub received_from: Option<u64>,
     pub received_until: Option<u64>,
@@ -46,19 +47,21 @@ pub struct Listed {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Seen {
+    /// Names of the sender; masked for those who may not see personal data.
+    pub from: Vec<String>,
     /// Meta's word for the message: `text`, `image`, `document`.
     pub kind: String,
-    /// The sender, masked unless the reader may see personal data.
-    pub sender: String,
-    /// The strictest action taken.
+    /// Messages in the entry; 0 means one.
+    pub messages: u64,
+    /// The strictest action taken; empty where nothing was seen.
     pub action: String,
-    /// Rules that spoke, the worst first; at most a few.
-    pub rules: Vec<String>,
-    /// Title of the worst finding.
-    pub title: String,
+    /// How many findings, and the titles of the worst.
+    pub findings: u64,
+    pub titles: Vec<String>,
     pub gaps: Vec<String>,
-    /// Names of files; only for those who may see contents.
-    pub files: Vec<String>,
+    /// Name and size of the first file; of the name only its ending for those who may not see contents.
+    pub file: String,
+    pub bytes: u64,
 }
 
 /// What happened to a message, and when.
@@ -200,14 +203,68 @@ impl Search {
             route: self.route.clone(),
             sender: self.sender.clone(),
             conversation: self.conversation.clone(),
+            terms: self.terms.iter().flat_map(|words| words.split_whitespace()).map(term_of).collect(),
             received_from: self.received_from,
             received_until: self.received_until,
-            before: None,
+            ..Filter::default()
         }
     }
+}
+
+/// Kinds of terms that may be typed as they stand (docs/lexicon.md).
+const TERM_KINDS: [&str; 10] =
+    ["message", "kind", "action", "gap", "rule", "category", "severity", "domain", "sha256", "type"];
+
+/// What a person typed, as the term it stands for.
+pub(crate) fn term_of(typed: &str) -> String {
+    let lower = typed.to_lowercase();
+    if let Some((kind, _)) = typed.split_once(':')
+        && TERM_KINDS.contains(&kind)
+    {
+        return if matches!(kind, "domain" | "sha256") { lower } else { typed.to_owned() };
+    }
+    if lower.len() == 64 && lower.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return format!("sha256:{lower}");
+    }
+    if let Some((_, rest)) = lower.split_once("://") {
+        return format!("domain:{}", rest.split(['/', '?', '#', ':']).next().unwrap_or_default());
+    }
+    if typed.starts_with("wamid.") {
+        return format!("message:{typed}");
+    }
+    if typed.contains('/') {
+        return format!("rule:{typed}");
+    }
+    if lower.contains('.') && lower.split('.').all(|label| !label.is_empty()) {
+        return format!("domain:{}", lower.trim_end_matches('.'));
+    }
+    let word: String = lower.chars().filter(|c| c.is_alphanumeric()).collect();
+    format!("word:{word}")
 }
 
 /// Lanes whose entries hold messages of people.
 pub(crate) fn holds_messages(lane: Lane) -> bool {
     matches!(lane, Lane::Message | Lane::History)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_becomes_a_term() {
+        let hash = "AB".repeat(32);
+        for (typed, term) in [
+            ("Fatura!", "word:fatura"),
+            ("links/lookalike-brand", "rule:links/lookalike-brand"),
+            ("Correios-Taxa.top", "domain:correios-taxa.top"),
+            ("https://correios-taxa.top/pagar?x", "domain:correios-taxa.top"),
+            ("severity:high", "severity:high"),
+            ("type:application/pdf", "type:application/pdf"),
+            ("wamid.HBgM", "message:wamid.HBgM"),
+            (hash.as_str(), &*format!("sha256:{}", hash.to_lowercase())),
+        ] {
+            assert_eq!(term_of(typed), term);
+        }
+    }
 }

@@ -1,0 +1,249 @@
+//! What the console may ask of the running gateway: the implementation of its [`guarita_console::Gateway`]. It gathers and
+//! hands on; what it shows of the configuration has no secrets in it.
+
+use crate::{
+    commands::check_config::without_secrets,
+    config::{DEFAULT, Settings, is_secret},
+    gateway::Inner,
+    lists,
+    look::{look_at_file, look_at_words},
+};
+use guarita_console::{
+    Answer, BackendInfo, Check, Exception, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Snapshot, Tried,
+};
+use guarita_inspect::{Content, FileUnderScan};
+use guarita_message::{ContentHash, Inspection, PartBody, TextRole};
+use guarita_spool::Spool as _;
+use sha2::{Digest, Sha256};
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use toml::{Table, Value};
+
+impl Gateway for Inner {
+    fn readiness(&self) -> Answer<'_, Readiness> {
+        Box::pin(self.readiness())
+    }
+
+    fn metrics(&self) -> Answer<'_, String> {
+        Box::pin(async {
+            if let Ok(counts) = self.spool.counts().await {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+                self.metrics.note_spool(&counts, now);
+            }
+            lists::note_metrics(&self.list_files.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Some(age) = self.engine.signature_age_seconds() {
+                self.metrics.note_signature_age(age);
+            }
+            self.metrics.render()
+        })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let checks = self.engine.checks();
+        let scanner = checks.iter().find(|check| check.name == "clamav");
+        Snapshot {
+            scanner: scanner.map(|check| check.detail.clone()).unwrap_or_default(),
+            scanner_ready: scanner.is_some_and(|check| check.ok),
+            signature_age_seconds: self.engine.signature_age_seconds(),
+            rules_version: self.pipeline.brains().rules.version.clone(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+        }
+    }
+
+    fn doctor(&self) -> Answer<'_, Vec<Check>> {
+        Box::pin(async {
+            let mut checks = self.readiness().await.checks;
+            checks.push(crate::commands::doctor::graph(&self.settings).await);
+            checks.push(crate::commands::doctor::disk(&self.settings.storage.path));
+            checks
+        })
+    }
+
+    fn rules(&self) -> Rules {
+        let rules = self.pipeline.brains().rules;
+        let mut hits = self.pipeline.hits();
+        let known = rules.all().into_iter().map(|rule| {
+            let hit = hits.remove(&rule.id);
+            RuleInfo {
+                id: rule.id.clone(),
+                category: rule.category.to_string(),
+                severity: rule.severity.to_string(),
+                title: rule.title.get(rules.language).to_owned(),
+                why: rule.why.get(rules.language).to_owned(),
+                shadow: rule.shadow,
+                written: format!("{}:{}", rule.file, rule.line),
+                hits: hit.map_or(0, |hit| hit.count),
+                last_hit_ms: hit.map(|hit| hit.last_ms),
+            }
+        });
+        let known = known.collect();
+        let mut outside: Vec<RuleHits> =
+            hits.into_iter().map(|(rule, hit)| RuleHits { rule, hits: hit.count, last_hit_ms: hit.last_ms }).collect();
+        outside.sort_by(|a, b| b.hits.cmp(&a.hits).then_with(|| a.rule.cmp(&b.rule)));
+        Rules { version: rules.version.clone(), rules: known, outside }
+    }
+
+    fn try_text(&self, text: String) -> Answer<'_, Result<Tried, String>> {
+        Box::pin(self.try_words(PartBody::Text { text, role: TextRole::Body }))
+    }
+
+    fn try_url(&self, url: String) -> Answer<'_, Result<Tried, String>> {
+        Box::pin(self.try_words(PartBody::Link { url }))
+    }
+
+    fn try_file(&self, name: String, bytes: Vec<u8>) -> Answer<'_, Result<Tried, String>> {
+        Box::pin(async move {
+            // One at a time: what customers send comes first.
+            let _turn = self.trying.try_acquire().map_err(|_| "another file is being tried; try again".to_owned())?;
+            let hash = ContentHash(Sha256::digest(&bytes).into());
+            let file = FileUnderScan {
+                place: "/file".into(),
+                name,
+                declared_type: String::new(),
+                hash,
+                content: Arc::new(InMemory(bytes.into())),
+                passwords: Vec::new(),
+            };
+            look_at_file(&self.engine.file_inspectors, self.pipeline.brains(), &file).await.map(tried)
+        })
+    }
+
+    fn backends(&self) -> Vec<BackendInfo> {
+        let mut backends: Vec<BackendInfo> = self
+            .pipeline
+            .parts()
+            .routes
+            .iter()
+            .map(|(route, settings)| {
+                let word = |state: guarita_deliver::BreakerState| {
+                    serde_json::to_value(state).ok().and_then(|word| word.as_str().map(str::to_owned))
+                };
+                let [messages, others] = settings.backend.breakers().map(|state| word(state).unwrap_or_default());
+                BackendInfo { route: route.clone(), host: settings.backend.host(), messages, others }
+            })
+            .collect();
+        backends.sort_by(|a, b| a.route.cmp(&b.route));
+        backends
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        shown_settings(&self.settings)
+    }
+
+    fn apply_exceptions(&self, all: Vec<Exception>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            *self.exceptions.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        })
+    }
+
+    fn reload(&self) -> Answer<'_, Result<String, String>> {
+        Box::pin(async {
+            let rules = self.pipeline.brains().rules;
+            Ok(format!("{} rules, version {}", rules.all().len(), rules.version))
+        })
+    }
+
+    fn rescan(&self) -> Answer<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err("rescans are made by the gateway itself, once a day".to_owned())))
+    }
+
+    fn test_alert(&self) -> Answer<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err("no alert target is configured".to_owned())))
+    }
+}
+
+impl Inner {
+    async fn try_words(&self, body: PartBody) -> Result<Tried, String> {
+        let brains = self.pipeline.brains();
+        let looked = tokio::task::spawn_blocking(move || look_at_words(&brains, body)).await;
+        looked.map(tried).map_err(|_| "our own inspection crashed; please report this input".to_owned())
+    }
+}
+
+fn tried(inspection: Inspection) -> Tried {
+    Tried { verdict: inspection.verdict().to_string(), score: inspection.suspicion(), inspection }
+}
+
+struct InMemory(bytes::Bytes);
+
+impl Content for InMemory {
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn open(&self) -> io::Result<Box<dyn io::Read + Send>> {
+        Ok(Box::new(io::Cursor::new(self.0.clone())))
+    }
+}
+
+/// Every key of the default file with the value in force. A secret is only said to be set.
+fn shown_settings(settings: &Settings) -> Vec<Setting> {
+    let defaults: Table = DEFAULT.parse().expect("the embedded default file is TOML; a test reads it");
+    let mut shown = Vec::new();
+    collect(&defaults, &settings.laid, "", &mut shown);
+    shown
+}
+
+fn collect(defaults: &Table, laid: &Table, prefix: &str, shown: &mut Vec<Setting>) {
+    for (name, value) in laid {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let default = defaults.get(name);
+        if let Value::Table(inner) = value {
+            let none = Table::new();
+            collect(default.and_then(Value::as_table).unwrap_or(&none), inner, &key, shown);
+            continue;
+        }
+        let secret = is_secret(&key);
+        let empty = match value {
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            _ => false,
+        };
+        let text = match value {
+            _ if secret => if empty { "(empty)" } else { "(set)" }.to_owned(),
+            Value::String(text) if text.contains("://") => without_secrets(text),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let meaning = meaning_of(&key);
+        shown.push(Setting { changed: default != Some(value), key, value: text, meaning, secret });
+    }
+}
+
+/// The comment that stands beside a key in the default file.
+fn meaning_of(path: &str) -> String {
+    let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut inside = false;
+    for line in DEFAULT.lines() {
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            inside = header.0 == section;
+        } else if inside && line.split('=').next().is_some_and(|name| name.trim() == key) {
+            return line.split_once("# ").map(|(_, comment)| comment.trim().to_owned()).unwrap_or_default();
+        }
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_shown_without_secrets() {
+        let file = "[receive]\napp_secret = \"hush-1\"\n[media]\ntokens = [\"hush-2\"]\n\
+                    [backend]\nurl = \"https://u:hush-3@host/path?token=hush-4\"\n[graph]\naccess_token = \"hush-5\"\n";
+        let settings = Settings::layer(Some(("x", file)), std::iter::empty()).unwrap();
+        let shown = shown_settings(&settings);
+        let text = format!("{shown:?}");
+        assert!(!text.contains("hush"), "{text}");
+        let get = |key: &str| shown.iter().find(|setting| setting.key == key).unwrap();
+        assert_eq!((get("receive.app_secret").value.as_str(), get("receive.app_secret").changed), ("(set)", true));
+        assert_eq!(get("receive.verify_token").value, "(empty)");
+        assert_eq!(get("backend.url").value, "https://host/path");
+        assert!(!get("storage.retention_days").changed);
+        assert!(get("storage.quarantine_days").meaning.is_empty());
+        assert!(get("console.second_step").meaning.contains("TOTP"));
+    }
+}
