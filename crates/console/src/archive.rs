@@ -134,7 +134,9 @@ pub fn write(
 /// A customer's file name as a harmless member name: no path, no control or direction-changing characters.
 pub fn member_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\', ':']).next().unwrap_or_default();
-    let tame = |c: &char| !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let tame = |c: &char| {
+        !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let mut out: String = last.chars().filter(tame).take(60).collect();
     out = out.trim_matches(['.', ' ']).to_owned();
     if out.is_empty() { "file.bin".into() } else { out }
@@ -173,7 +175,8 @@ mod tests {
         for content in [&b""[..], b"X5O! not really", &[7; 200_000]] {
             let path = folder.path().join("a.zip");
             let measured = measure(&mut &content[..]).unwrap();
-            write(&mut std::fs::File::create(&path).unwrap(), "ação.txt", &mut &content[..], measured, [9; 11]).unwrap();
+            write(&mut std::fs::File::create(&path).unwrap(), "ação.txt", &mut &content[..], measured, [9; 11])
+                .unwrap();
             let program = "import sys, zipfile, hashlib\nz = zipfile.ZipFile(sys.argv[1])\n\
                 print(z.namelist()[0], hashlib.sha1(z.read(z.namelist()[0], pwd=b'infected')).hexdigest())";
             let Ok(output) = std::process::Command::new("python3")

@@ -149,6 +149,10 @@ impl Desk {
         &*self.gateway
     }
 
+    pub(crate) fn shared_gateway(&self) -> Arc<dyn Gateway> {
+        self.gateway.clone()
+    }
+
     fn need(&self, actor: &Actor, scope: Scope) -> Done<()> {
         if actor.may(scope) { Ok(()) } else { Err(DeskError::Forbidden(scope)) }
     }

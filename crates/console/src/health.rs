@@ -10,7 +10,7 @@ use axum::{
 };
 use std::sync::Arc;
 
-pub fn router(gateway: Arc<dyn Gateway>) -> Router {
+pub(crate) fn router(gateway: Arc<dyn Gateway>) -> Router {
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(readyz))

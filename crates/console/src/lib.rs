@@ -26,9 +26,12 @@ pub use gateway::{
 pub use people::People;
 pub use store::{Store, StoreError};
 
-pub use health::router;
+use std::{future::Future, sync::Arc};
 
-use std::future::Future;
+/// Everything at the operators' door.
+pub fn router(desk: Arc<Desk>) -> axum::Router {
+    health::router(desk.shared_gateway())
+}
 
 /// Serves until `shutdown` ends.
 pub async fn serve(

@@ -176,9 +176,7 @@ impl People {
         let sealed = self.store.seal("totp", &secret)?;
         let account = session.account;
         self.store
-            .write(move |db| {
-                Ok(db.execute("UPDATE accounts SET totp_offered = ?2 WHERE id = ?1", (account, sealed))?)
-            })
+            .write(move |db| Ok(db.execute("UPDATE accounts SET totp_offered = ?2 WHERE id = ?1", (account, sealed))?))
             .await?;
         let uri = totp::uri(&session.name, &secret);
         let qr = totp::qr_svg(&uri).ok_or_else(|| LogInError::Failed("the QR code cannot be drawn".into()))?;
@@ -206,7 +204,8 @@ impl People {
         let step = totp::step_of(&plain, code, now, 0).ok_or(LogInError::Refused)?;
         self.throttle.succeeded(&keys[0]);
         let codes = (0..RECOVERY_CODES).map(|_| recovery_code()).collect::<Result<Vec<_>, _>>()?;
-        let hashes: Vec<_> = codes.iter().map(|code| self.store.keyed_hash("recovery", tidy(code).as_bytes())).collect();
+        let hashes: Vec<_> =
+            codes.iter().map(|code| self.store.keyed_hash("recovery", tidy(code).as_bytes())).collect();
         let id = account.id;
         self.store
             .write(move |db| {
@@ -245,9 +244,7 @@ impl People {
         password::checked(new, &session.name).map_err(LogInError::Wrong)?;
         self.throttle.failed(&keys, now);
         let account = self.account(&session.name).await?.ok_or(LogInError::Refused)?;
-        if old.len() > PASSWORD_BYTES_MAX
-            || !self.hashing.verify(old.to_owned(), account.password.clone()).await?
-        {
+        if old.len() > PASSWORD_BYTES_MAX || !self.hashing.verify(old.to_owned(), account.password.clone()).await? {
             return Err(LogInError::Refused);
         }
         self.throttle.succeeded(&keys[0]);
@@ -295,9 +292,7 @@ impl People {
         let hash = self.store.keyed_hash("recovery", code.as_bytes());
         let taken = self
             .store
-            .write(move |db| {
-                Ok(db.execute("DELETE FROM recovery WHERE account = ?1 AND hash = ?2", (account, hash))?)
-            })
+            .write(move |db| Ok(db.execute("DELETE FROM recovery WHERE account = ?1 AND hash = ?2", (account, hash))?))
             .await?;
         Ok(taken == 1)
     }

@@ -243,12 +243,17 @@ pub const NASTY: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2
 impl Seeded {
     async fn fill(&mut self) {
         let text = |body: &str| json!({"type": "text", "text": {"body": body}});
-        let document = |id: &str, name: &str| {
-            json!({"type": "document", "document": {"id": id, "filename": name, "mime_type": "application/pdf"}})
-        };
+        let document = |id: &str, name: &str| json!({"type": "document", "document": {"id": id, "filename": name, "mime_type": "application/pdf"}});
         let link = "pague em https://correios-taxa.example/x";
-        self.put("clean", "Ana Souza", "5511987654321", text("Bom dia! Entregam no sábado?"), Vec::new(), Outcome::Sent)
-            .await;
+        self.put(
+            "clean",
+            "Ana Souza",
+            "5511987654321",
+            text("Bom dia! Entregam no sábado?"),
+            Vec::new(),
+            Outcome::Sent,
+        )
+        .await;
         let mut bad = finding("links/lookalike-brand", Category::LookalikeLink, Severity::High, "/text/body", link);
         bad.span = Some((9, link.len()));
         bad.subject = Subject::Link;

@@ -241,9 +241,7 @@ fn seal(cipher: &XChaCha20Poly1305, purpose: &str, secret: &[u8]) -> Result<Vec<
 fn unseal(cipher: &XChaCha20Poly1305, purpose: &str, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
     let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or(StoreError::Damaged)?;
     let mut out = rest.to_vec();
-    cipher
-        .decrypt_in_place(&XNonce::from(*nonce), purpose.as_bytes(), &mut out)
-        .map_err(|_| StoreError::Damaged)?;
+    cipher.decrypt_in_place(&XNonce::from(*nonce), purpose.as_bytes(), &mut out).map_err(|_| StoreError::Damaged)?;
     Ok(out)
 }
 

@@ -137,6 +137,12 @@ impl Backend {
         outcome
     }
 
+    /// Host and port, to be shown; the rest of the url may hold a token.
+    pub fn host(&self) -> String {
+        let port = self.url.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}{port}", self.url.host().unwrap_or_default())
+    }
+
     /// The breakers of messages and of everything else.
     pub fn breakers(&self) -> [BreakerState; 2] {
         [self.messages.state(), self.others.state()]

@@ -45,6 +45,25 @@ pub struct Settings {
     pub policy: PolicySettings,
     pub pipeline: PipelineSettings,
     pub log: LogSettings,
+    /// Every key with the value in force, for the console's page of settings.
+    #[serde(skip)]
+    pub laid: Laid,
+}
+
+/// Values as they were laid over each other, secrets among them: `Debug` hides it.
+#[derive(Clone, Default)]
+pub struct Laid(pub Table);
+
+impl fmt::Debug for Laid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Laid(…)")
+    }
+}
+
+/// Whether a key holds a secret, by its name: one too many hidden is better than one shown.
+pub fn is_secret(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or_default();
+    ["secret", "token", "password"].iter().any(|word| name.contains(word)) && !name.ends_with("_file")
 }
 
 #[derive(Clone, Deserialize)]
@@ -167,7 +186,8 @@ impl Settings {
                 lay_variable(&mut all, &defaults, &key, rest, &value, &mut origins)?;
             }
         }
-        let settings: Settings = serde_path_to_error::deserialize(Value::Table(all)).map_err(|error| {
+        let laid = Laid(all.clone());
+        let mut settings: Settings = serde_path_to_error::deserialize(Value::Table(all)).map_err(|error| {
             let key = error.path().to_string();
             ConfigError {
                 at: at(&origins, &key),
@@ -175,6 +195,7 @@ impl Settings {
                 mend: mend_of(&key),
             }
         })?;
+        settings.laid = laid;
         settings.check(&origins)?;
         Ok(settings)
     }

@@ -8,7 +8,7 @@ use crate::{
     metrics::Metrics,
     rules,
 };
-use guarita_console::{Check, Health, Readiness};
+use guarita_console::{Check, Desk, Readiness, Store};
 use guarita_deliver::Backend;
 use guarita_media::{BlobStore, DiskBlobs, Door, Fetcher, MediaIndex, MediaKeys};
 use guarita_pipeline::{Parts, Pipeline, RouteSettings};
@@ -19,9 +19,8 @@ use std::{
     collections::HashMap,
     future::Future,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, RwLock},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -41,13 +40,18 @@ pub struct Gateway {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    engine: Engine,
-    spool: Arc<SqliteSpool>,
-    pipeline: Arc<Pipeline>,
-    metrics: Metrics,
-    storage: std::path::PathBuf,
-    list_files: std::sync::Mutex<Vec<lists::ListFile>>,
+/// What the doors hold together; the console asks it through `operators.rs`.
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) spool: Arc<SqliteSpool>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) metrics: Metrics,
+    pub(crate) storage: std::path::PathBuf,
+    pub(crate) list_files: std::sync::Mutex<Vec<lists::ListFile>>,
+    pub(crate) settings: Settings,
+    pub(crate) started: Instant,
+    pub(crate) trying: tokio::sync::Semaphore,
+    pub(crate) exceptions: std::sync::Mutex<Vec<guarita_console::Exception>>,
 }
 
 /// Why the gateway did not start; each says how to mend it.
@@ -106,6 +110,10 @@ impl Gateway {
             }
         };
 
+        let store = Store::open(&folder.join("console.sqlite"), &spool.key().derive("console"))
+            .map_err(|error| other("console")(&error))?;
+        let (console_index, console_blobs) = (index.clone(), blobs.clone());
+
         let wanted = Wanted { files: true, clamav: true, lists: true };
         let engine = Engine::build(&settings, wanted, folder).await?;
         let media_urls: guarita_pipeline::MediaUrls = match &door {
@@ -156,8 +164,21 @@ impl Gateway {
             metrics,
             storage: settings.storage.path.clone(),
             list_files: std::sync::Mutex::default(),
+            settings: settings.clone(),
+            started: Instant::now(),
+            trying: tokio::sync::Semaphore::new(1),
+            exceptions: std::sync::Mutex::default(),
         });
-        let router = guarita_console::router(inner.clone());
+        let desk = Arc::new(Desk::new(guarita_console::Parts {
+            config: settings.console.clone(),
+            spool: inner.spool.clone(),
+            index: console_index,
+            blobs: console_blobs,
+            gateway: inner.clone(),
+            store,
+        }));
+        desk.apply_exceptions().await.map_err(|error| other("exceptions")(&error))?;
+        let router = guarita_console::router(desk.clone());
         tasks.push(tokio::spawn(guarita_console::serve(console_listener, router, until(&stopped))));
         tasks.push(tokio::spawn(watch_readiness(inner.clone(), until(&stopped))));
         tasks.push(tokio::spawn(watch_lists(inner.clone(), settings.policy.lists.clone(), until(&stopped))));
@@ -193,50 +214,32 @@ impl Gateway {
     }
 }
 
-impl Health for Inner {
-    fn readiness(&self) -> Pin<Box<dyn Future<Output = Readiness> + Send + '_>> {
-        Box::pin(async {
-            let mut checks = self.engine.checks();
-            checks.push(match self.spool.writable().await {
-                Ok(()) => Check {
-                    name: "spool".into(),
-                    ok: true,
-                    warning: false,
-                    detail: "writable".into(),
-                    mend: String::new(),
-                },
-                Err(error) => Check {
-                    name: "spool".into(),
-                    ok: false,
-                    warning: false,
-                    detail: error.to_string(),
-                    mend: format!("free space in {}, and let this user write there", self.storage.display()),
-                },
+impl Inner {
+    pub(crate) async fn readiness(&self) -> Readiness {
+        let mut checks = self.engine.checks();
+        checks.push(match self.spool.writable().await {
+            Ok(()) => {
+                Check { name: "spool".into(), ok: true, warning: false, detail: "writable".into(), mend: String::new() }
+            }
+            Err(error) => Check {
+                name: "spool".into(),
+                ok: false,
+                warning: false,
+                detail: error.to_string(),
+                mend: format!("free space in {}, and let this user write there", self.storage.display()),
+            },
+        });
+        for (name, route) in &self.pipeline.parts().routes {
+            let ok = route.backend.breakers().iter().all(|state| *state == guarita_deliver::BreakerState::Closed);
+            checks.push(Check {
+                name: format!("backend {name}"),
+                ok,
+                warning: !ok,
+                detail: if ok { "taking deliveries".into() } else { "not answering; deliveries wait".into() },
+                mend: if ok { String::new() } else { "start the backend, or mend backend.url".into() },
             });
-            for (name, route) in &self.pipeline.parts().routes {
-                let ok = route.backend.breakers().iter().all(|state| *state == guarita_deliver::BreakerState::Closed);
-                checks.push(Check {
-                    name: format!("backend {name}"),
-                    ok,
-                    warning: !ok,
-                    detail: if ok { "taking deliveries".into() } else { "not answering; deliveries wait".into() },
-                    mend: if ok { String::new() } else { "start the backend, or mend backend.url".into() },
-                });
-            }
-            Readiness::of(checks)
-        })
-    }
-
-    fn metrics(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
-        Box::pin(async {
-            if let Ok(counts) = self.spool.counts().await {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-                self.metrics.note_spool(&counts, now);
-            }
-            lists::note_metrics(&self.list_files.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-            self.metrics.note_signature_age(self.engine.signature_age_seconds());
-            self.metrics.render()
-        })
+        }
+        Readiness::of(checks)
     }
 }
 

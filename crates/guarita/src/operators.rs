@@ -34,9 +34,7 @@ impl Gateway for Inner {
                 self.metrics.note_spool(&counts, now);
             }
             lists::note_metrics(&self.list_files.lock().unwrap_or_else(PoisonError::into_inner));
-            if let Some(age) = self.engine.signature_age_seconds() {
-                self.metrics.note_signature_age(age);
-            }
+            self.metrics.note_signature_age(self.engine.signature_age_seconds());
             self.metrics.render()
         })
     }
@@ -182,7 +180,7 @@ impl Content for InMemory {
 fn shown_settings(settings: &Settings) -> Vec<Setting> {
     let defaults: Table = DEFAULT.parse().expect("the embedded default file is TOML; a test reads it");
     let mut shown = Vec::new();
-    collect(&defaults, &settings.laid, "", &mut shown);
+    collect(&defaults, &settings.laid.0, "", &mut shown);
     shown
 }
 
@@ -196,6 +194,14 @@ fn collect(defaults: &Table, laid: &Table, prefix: &str, shown: &mut Vec<Setting
             continue;
         }
         let secret = is_secret(&key);
+        if let Value::Array(items) = value
+            && items.iter().any(Value::is_table)
+        {
+            for (at, item) in items.iter().enumerate().filter_map(|(at, item)| Some((at, item.as_table()?))) {
+                collect(&Table::new(), item, &format!("{key}[{at}]"), shown);
+            }
+            continue;
+        }
         let empty = match value {
             Value::String(text) => text.is_empty(),
             Value::Array(items) => items.is_empty(),

@@ -13,6 +13,6 @@ mod terms;
 mod texts;
 
 pub use config::{Ambient, Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
-pub use process::{Judged, Pipeline};
+pub use process::{Hits, Judged, Pipeline};
 pub use run::run;
 pub use texts::{FollowedLinks, follow_links, inspect_texts, keep_worst};

@@ -14,9 +14,10 @@ use guarita_message::{Decision, Inspection, Lane, Message, PartBody, Verdict};
 use guarita_policy::{Circumstances, decide};
 use guarita_spool::{Claimed, Decided, Filter, Finish, Spool, SpoolError};
 use std::{
+    collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -28,6 +29,8 @@ pub struct Pipeline {
     pub(crate) parts: Parts,
     files: Semaphore,
     files_waiting: AtomicUsize,
+    /// Findings by rule since the start, for the console.
+    hits: Mutex<HashMap<String, Hits>>,
     /// Deadlines count from here at the earliest: what waited through an outage of ours still gets its scan.
     started_ms: u64,
 }
@@ -56,6 +59,15 @@ pub(crate) enum Fault {
     Index(#[from] guarita_media::IndexError),
 }
 
+/// How often a rule spoke, and when last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hits {
+    pub count: u64,
+    pub last_ms: u64,
+}
+
+/// Rules whose hits are counted.
+const HITS_MAX: usize = 5_000;
 /// How many of a conversation's last messages may hold an archive's password.
 const PASSWORD_MESSAGES_MAX: usize = 5;
 /// A body above this is judged off the event loop.
@@ -65,7 +77,7 @@ impl Pipeline {
     pub fn new(parts: Parts) -> Self {
         let files = Semaphore::new(parts.config.files_in_flight_max);
         let started_ms = parts.now_ms();
-        Pipeline { parts, files, files_waiting: AtomicUsize::new(0), started_ms }
+        Pipeline { parts, files, files_waiting: AtomicUsize::new(0), hits: Mutex::default(), started_ms }
     }
 
     pub fn parts(&self) -> &Parts {
@@ -338,7 +350,27 @@ impl Pipeline {
         *self.parts.brains.write().unwrap_or_else(std::sync::PoisonError::into_inner) = brains;
     }
 
+    /// How often each rule spoke since the start; at most [`HITS_MAX`] rules.
+    pub fn hits(&self) -> HashMap<String, Hits> {
+        self.hits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn note_hits<'a>(&self, rules: impl Iterator<Item = &'a str>) {
+        let now = self.parts.now_ms();
+        let mut hits = self.hits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for rule in rules {
+            // Names of signatures come from outside: there may be any number of them.
+            if let Some(known) = hits.get_mut(rule) {
+                *known = Hits { count: known.count + 1, last_ms: now };
+            } else if hits.len() < HITS_MAX {
+                hits.insert(rule.to_owned(), Hits { count: 1, last_ms: now });
+            }
+        }
+    }
+
     fn count(&self, judged: &[JudgedMessage]) {
+        let findings = judged.iter().flat_map(|judged| &judged.inspection.findings);
+        self.note_hits(findings.map(|finding| finding.rule.as_str()));
         for JudgedMessage { message, inspection, decision, .. } in judged {
             metrics::counter!("guarita_messages_total", "channel" => message.channel.as_str(), "verdict" => decision.verdict.as_str())
                 .increment(1);

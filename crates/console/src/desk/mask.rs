@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn people_are_masked() {
-        for (sender, expect) in [("5511987654321", "•••••••••••21"), ("1234567", "•••••67"), ("abc", "•••"), ("", "")] {
+        for (sender, expect) in [("5511987654321", "•••••••••••21"), ("1234567", "•••••67"), ("abc", "•••"), ("", "")]
+        {
             assert_eq!(mask_sender(sender), expect);
         }
         for (name, expect) in [("Ana Maria Souza", "A. M. S."), ("ña", "Ñ."), ("\u{1f600}", ""), ("", "")] {

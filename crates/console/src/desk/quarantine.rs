@@ -100,9 +100,10 @@ impl Desk {
             .find(|file| file.sha256.is_some_and(|known| known.to_string() == hash))
             .ok_or(DeskError::NotFound("file"))?;
         let hash: ContentHash = hash.parse().map_err(|_| DeskError::NotFound("file"))?;
-        let place = self.downloads.clone().try_acquire_owned().map_err(|_| {
-            DeskError::Busy("too many downloads are in progress; try again when one has ended".into())
-        })?;
+        let place =
+            self.downloads.clone().try_acquire_owned().map_err(|_| {
+                DeskError::Busy("too many downloads are in progress; try again when one has ended".into())
+            })?;
         let member = archive::member_name(&file.name);
         let blobs = self.blobs.clone();
         let opened = tokio::task::spawn_blocking(move || {

@@ -117,9 +117,10 @@ pub(super) fn read_message(reported: &Reported, message: Option<&Message>, perso
 
 /// A file's name may be a person's; its ending says enough.
 pub(super) fn extension_of(name: &str) -> String {
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending).filter(|ending| {
-        (1..=8).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
+    let ending = name
+        .rsplit_once('.')
+        .map(|(_, ending)| ending)
+        .filter(|ending| (1..=8).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     ending.map(|ending| format!("*.{ending}")).unwrap_or_default()
 }
 

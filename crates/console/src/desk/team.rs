@@ -29,13 +29,7 @@ impl Desk {
         Ok(self.people.add(actor, name, role).await?)
     }
 
-    pub async fn change_user(
-        &self,
-        actor: &Actor,
-        name: &str,
-        role: Option<Role>,
-        disabled: Option<bool>,
-    ) -> Done<()> {
+    pub async fn change_user(&self, actor: &Actor, name: &str, role: Option<Role>, disabled: Option<bool>) -> Done<()> {
         self.need(actor, Scope::Admin)?;
         Ok(self.people.change(actor, name, role, disabled).await?)
     }

@@ -89,8 +89,7 @@ impl People {
         let used = self
             .store
             .write(move |db| {
-                let taken =
-                    db.execute("DELETE FROM links WHERE hash = ?1 AND expires_ms > ?2", params![key, now])?;
+                let taken = db.execute("DELETE FROM links WHERE hash = ?1 AND expires_ms > ?2", params![key, now])?;
                 if taken == 0 {
                     return Ok(false);
                 }

@@ -74,10 +74,7 @@ fn from_base32(text: &str) -> Option<Vec<u8>> {
 /// What the app scans.
 pub(super) fn uri(name: &str, secret: &[u8]) -> String {
     let label = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-    format!(
-        "otpauth://totp/Guarita:{label}?secret={}&issuer=Guarita&algorithm=SHA1&digits=6&period=30",
-        base32(secret)
-    )
+    format!("otpauth://totp/Guarita:{label}?secret={}&issuer=Guarita&algorithm=SHA1&digits=6&period=30", base32(secret))
 }
 
 /// A QR code as an SVG of our own: one path, black on white with its quiet zone, no script and no outside name.

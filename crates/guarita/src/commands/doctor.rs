@@ -80,7 +80,7 @@ async fn engine(settings: &Settings) -> Vec<Check> {
     }
 }
 
-async fn graph(settings: &Settings) -> Check {
+pub(crate) async fn graph(settings: &Settings) -> Check {
     if settings.graph.access_token.is_empty() {
         return check(
             "graph",
@@ -119,7 +119,7 @@ async fn backend(settings: &Settings) -> Check {
     }
 }
 
-fn disk(folder: &Path) -> Check {
+pub(crate) fn disk(folder: &Path) -> Check {
     let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let probe = existing.join(format!(".guarita-doctor-{}", std::process::id()));
     let written = std::fs::write(&probe, [0u8; 4096]).and_then(|()| std::fs::remove_file(&probe));

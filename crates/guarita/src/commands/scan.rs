@@ -328,7 +328,7 @@ async fn answer_batch(engine: &Engine, inputs: Vec<Read1>) -> Vec<(Verdict, Stri
         shares.push(tokio::task::spawn_blocking(move || {
             let look = |(at, id, input): (usize, serde_json::Value, Result<Input, String>)| {
                 let seen = input.and_then(|input| {
-                    let look = std::panic::AssertUnwindSafe(|| words(&brains, &input));
+                    let look = std::panic::AssertUnwindSafe(|| look_at_one(&brains, &input));
                     std::panic::catch_unwind(look)
                         .map_err(|_| "our own inspection crashed; please report this input".to_owned())
                 });
@@ -402,7 +402,7 @@ fn answer(inspection: &Inspection) -> serde_json::Value {
 // ---- looking --------------------------------------------------------------------------------------------------------
 
 async fn look(engine: &Engine, input: &Input, passwords: &[String]) -> Result<Inspection, String> {
-    let Input::File { path, name, mime } = input else { return Ok(words(&engine.brains, input)) };
+    let Input::File { path, name, mime } = input else { return Ok(look_at_one(&engine.brains, input)) };
     let (hash, bytes) = {
         let path = path.clone();
         let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
@@ -419,7 +419,7 @@ async fn look(engine: &Engine, input: &Input, passwords: &[String]) -> Result<In
     look_at_file(&engine.file_inspectors, engine.brains.clone(), &file).await
 }
 
-fn words(brains: &guarita_pipeline::Brains, input: &Input) -> Inspection {
+fn look_at_one(brains: &guarita_pipeline::Brains, input: &Input) -> Inspection {
     match input {
         Input::Text(text) => look_at_words(brains, PartBody::Text { text: text.clone(), role: TextRole::Body }),
         Input::Url(url) => look_at_words(brains, PartBody::Link { url: url.clone() }),
