@@ -70,7 +70,7 @@ async fn an_alert_arrives_signed_and_grouped() {
 
 fn guarita_testkit_sign(secret: &[u8], body: &[u8]) -> String {
     use hmac::{Hmac, KeyInit, Mac};
-    let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(secret).unwrap();
+    let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(secret).expect("any length");
     mac.update(body);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }

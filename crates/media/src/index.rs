@@ -8,7 +8,7 @@
 mod rows;
 
 use crate::{Millis, keys::MediaKeys};
-use guarita_message::ContentHash;
+use guarita_message::{ContentHash, DeliveryId};
 use rows::{Rows, Write};
 use std::{
     path::Path,
@@ -23,6 +23,17 @@ use tokio::sync::oneshot;
 /// white space around and zeros in front make no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MediaKey(pub(crate) [u8; 16]);
+
+impl MediaKey {
+    /// For keeping a place in the index; tells nothing of the id.
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+
+    pub fn from_hex(text: &str) -> Option<Self> {
+        hex::decode(text).ok()?.try_into().ok().map(MediaKey)
+    }
+}
 
 /// What may be done with a media id. Content that was fetched is remembered in every state, so that a look after a crash
 /// or a release fetches nothing twice.
@@ -46,6 +57,15 @@ pub struct StoredMedia {
     /// The type the door tells: the true one where it is known.
     pub mime_type: String,
     pub name: Option<String>,
+}
+
+/// An id that is served now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServedMedia {
+    pub key: MediaKey,
+    pub content: StoredMedia,
+    /// The delivery it was last decided with; `None` for what was decided before that was noted.
+    pub origin: Option<String>,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -131,7 +151,41 @@ impl MediaIndex {
 
     /// Sets states, whatever they were. Durable on return.
     pub async fn decide(&self, now: Millis, decided: Vec<(MediaKey, MediaState)>) -> Result<(), IndexError> {
-        self.write(Write::Decide { now, decided }).await.map(|_| ())
+        self.write(Write::Decide { now, decided, origin: None }).await.map(|_| ())
+    }
+
+    /// The same, noting with which delivery, so that a rescan finds its way back.
+    pub async fn decide_with(
+        &self,
+        now: Millis,
+        delivery: &DeliveryId,
+        decided: Vec<(MediaKey, MediaState)>,
+    ) -> Result<(), IndexError> {
+        self.write(Write::Decide { now, decided, origin: Some(delivery.0.clone()) }).await.map(|_| ())
+    }
+
+    /// Walks over all ids in the order of their keys: looks at `most` behind `after`, gives the served ones and where to
+    /// go on (`None`: that was the end). Bounded work a call.
+    pub async fn walk(
+        &self,
+        after: Option<MediaKey>,
+        most: usize,
+    ) -> Result<(Vec<ServedMedia>, Option<MediaKey>), IndexError> {
+        self.read(move |rows| rows.walk(after.as_ref(), most)).await
+    }
+
+    /// Ids that serve this content now, at most `most`.
+    pub async fn serving(&self, hash: ContentHash, most: usize) -> Result<Vec<ServedMedia>, IndexError> {
+        self.read(move |rows| rows.serving(&hash, most)).await
+    }
+
+    /// Keeps a small value under a name of the caller's (how far a rescan got). Durable on return.
+    pub async fn remember(&self, name: &'static str, value: Vec<u8>) -> Result<(), IndexError> {
+        self.write(Write::Remember { name, value }).await.map(|_| ())
+    }
+
+    pub async fn recall(&self, name: &'static str) -> Result<Option<Vec<u8>>, IndexError> {
+        self.read(move |rows| rows.recall(name)).await
     }
 
     /// Withholds every id that serves this content (a rescan found something). Returns how many. Durable on return.

@@ -28,7 +28,7 @@ pub use connect::BuildError;
 pub use door::Door;
 pub use fetch::{FetchProblem, Fetched, FetchedInMemory, Fetcher};
 pub use guarita_message::is_public;
-pub use index::{IndexError, MediaIndex, MediaKey, MediaState, StoredMedia};
+pub use index::{IndexError, MediaIndex, MediaKey, MediaState, ServedMedia, StoredMedia};
 pub use keys::MediaKeys;
 pub use probe::probe;
 pub use retention::{Swept, sweep};

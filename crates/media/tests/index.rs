@@ -196,3 +196,54 @@ async fn a_sweep_spares_quarantine() {
     let swept = sweep(&index, &blobs, now + 31 * DAY, 7 * DAY).await.unwrap();
     assert_eq!((swept.blobs.removed, swept.blobs.kept), (1, 0));
 }
+
+#[tokio::test]
+async fn a_walk_meets_each_served_id_once_with_its_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = open(folder.path());
+    let delivery = |n: u8| guarita_message::DeliveryId(format!("{n:026}"));
+    for n in 0..50u8 {
+        let state = if n % 2 == 0 { MediaState::Served(content(n % 10)) } else { MediaState::Withheld(Some(content(n))) };
+        index.decide_with(1, &delivery(n), vec![(index.key(&n.to_string()), state)]).await.unwrap();
+    }
+    // A decision without a delivery's name leaves the name that was noted.
+    index.decide(2, vec![(index.key("0"), MediaState::Served(content(0)))]).await.unwrap();
+    let (mut met, mut after, mut calls) = (Vec::new(), None, 0);
+    loop {
+        let (served, last) = index.walk(after, 7).await.unwrap();
+        met.extend(served);
+        calls += 1;
+        // Where it stands survives as text.
+        let Some(last) = last else { break };
+        after = guarita_media::MediaKey::from_hex(&last.to_hex());
+    }
+    assert_eq!((met.len(), calls), (25, 8));
+    for n in (0..50u8).step_by(2) {
+        let of: Vec<_> = met.iter().filter(|one| one.key == index.key(&n.to_string())).collect();
+        assert_eq!(of.len(), 1);
+        assert_eq!((of[0].origin.as_ref(), &of[0].content), (Some(&delivery(n).0), &content(n % 10)));
+    }
+    assert_eq!(index.serving(ContentHash([4; 32]), 100).await.unwrap().len(), 5);
+    assert_eq!(index.revoke(3, ContentHash([4; 32])).await.unwrap(), 5);
+    assert!(index.serving(ContentHash([4; 32]), 100).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn notes_last_and_a_file_of_an_older_layout_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let index = open(folder.path());
+        index.decide(1, vec![(index.key("1"), MediaState::Served(content(1)))]).await.unwrap();
+        index.remember("rescan", b"here".to_vec()).await.unwrap();
+    }
+    {
+        // As the first version made it.
+        let db = rusqlite::Connection::open(folder.path().join("media.sqlite")).unwrap();
+        db.execute_batch("ALTER TABLE media DROP COLUMN origin").unwrap();
+    }
+    let index = open(folder.path());
+    assert_eq!(index.recall("rescan").await.unwrap().as_deref(), Some(&b"here"[..]));
+    assert_eq!(index.recall("else").await.unwrap(), None);
+    let (served, _) = index.walk(None, 10).await.unwrap();
+    assert_eq!((served.len(), &served[0].origin), (1, &None));
+}

@@ -1,6 +1,6 @@
 //! The rows of the index and their SQL; the only place that knows SQLite. It must not know threads or callers.
 
-use super::{IndexError, MediaKey, MediaState, StoredMedia};
+use super::{IndexError, MediaKey, MediaState, ServedMedia, StoredMedia};
 use crate::{
     Millis,
     keys::{self, MediaKeys},
@@ -14,7 +14,8 @@ use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 pub(super) enum Write {
     NotePending { now: Millis, keys: Vec<MediaKey> },
     NoteFetched { now: Millis, key: MediaKey, content: StoredMedia },
-    Decide { now: Millis, decided: Vec<(MediaKey, MediaState)> },
+    Decide { now: Millis, decided: Vec<(MediaKey, MediaState)>, origin: Option<String> },
+    Remember { name: &'static str, value: Vec<u8> },
     Revoke { now: Millis, hash: ContentHash },
     Release { now: Millis, key: MediaKey },
     KeepUntil { until: Millis, hashes: Vec<ContentHash> },
@@ -37,7 +38,8 @@ CREATE TABLE IF NOT EXISTS media (
     state INTEGER NOT NULL,
     hash BLOB,                 -- SHA-256 of its content, if that is known
     sealed BLOB,               -- length, type and name, encrypted
-    seen_ms INTEGER NOT NULL
+    seen_ms INTEGER NOT NULL,
+    origin TEXT                -- the delivery that was decided with it
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS media_by_hash ON media (hash) WHERE hash IS NOT NULL;
 CREATE INDEX IF NOT EXISTS media_by_seen ON media (seen_ms);
@@ -67,6 +69,13 @@ impl Rows {
         db.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
         db.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
         db.execute_batch(SCHEMA).map_err(fault)?;
+        // Files made before a row named its delivery.
+        let named: bool = db
+            .query_row("SELECT count(*) FROM pragma_table_info('media') WHERE name = 'origin'", [], |row| row.get(0))
+            .map_err(fault)?;
+        if !named {
+            db.execute_batch("ALTER TABLE media ADD COLUMN origin TEXT").map_err(fault)?;
+        }
         // Under another key every id would look unknown and pass through: refuse to start instead.
         let check = keys.media_key("guarita key check").0;
         db.execute("INSERT OR IGNORE INTO about VALUES ('key', ?1)", [&check[..]]).map_err(fault)?;
@@ -119,6 +128,64 @@ impl Rows {
         }))
     }
 
+    /// At most `most` rows behind `after`, of those the served ones; and the last row looked at, `None` at the end.
+    pub(super) fn walk(
+        &self,
+        after: Option<&MediaKey>,
+        most: usize,
+    ) -> Result<(Vec<ServedMedia>, Option<MediaKey>), IndexError> {
+        let after = after.map_or(&[][..], |key| &key.0[..]);
+        let mut select = self
+            .db
+            .prepare_cached("SELECT key, state, hash, sealed, origin FROM media WHERE key > ?1 ORDER BY key LIMIT ?2")
+            .map_err(fault)?;
+        let mut rows = select.query(params![after, most as i64]).map_err(fault)?;
+        let (mut served, mut last, mut looked) = (Vec::new(), None, 0);
+        while let Some(row) = rows.next().map_err(fault)? {
+            looked += 1;
+            let key = MediaKey(row.get(0).map_err(fault)?);
+            last = Some(key);
+            if row.get::<_, i64>(1).map_err(fault)? == SERVED {
+                served.extend(self.served_row(key, row.get(2), row.get(3), row.get(4))?);
+            }
+        }
+        Ok((served, last.filter(|_| looked == most)))
+    }
+
+    /// The served ids of a content.
+    pub(super) fn serving(&self, hash: &ContentHash, most: usize) -> Result<Vec<ServedMedia>, IndexError> {
+        let mut select = self
+            .db
+            .prepare_cached("SELECT key, hash, sealed, origin FROM media WHERE hash = ?1 AND state = ?2 LIMIT ?3")
+            .map_err(fault)?;
+        let mut rows = select.query(params![&hash.0[..], SERVED, most as i64]).map_err(fault)?;
+        let mut served = Vec::new();
+        while let Some(row) = rows.next().map_err(fault)? {
+            let key = MediaKey(row.get(0).map_err(fault)?);
+            served.extend(self.served_row(key, row.get(1), row.get(2), row.get(3))?);
+        }
+        Ok(served)
+    }
+
+    fn served_row(
+        &self,
+        key: MediaKey,
+        hash: rusqlite::Result<Option<[u8; 32]>>,
+        sealed: rusqlite::Result<Option<Vec<u8>>>,
+        origin: rusqlite::Result<Option<String>>,
+    ) -> Result<Option<ServedMedia>, IndexError> {
+        let (Some(hash), Some(sealed)) = (hash.map_err(fault)?, sealed.map_err(fault)?) else { return Ok(None) };
+        let content = unseal(&self.cipher, &key, ContentHash(hash), sealed)?;
+        Ok(Some(ServedMedia { key, content, origin: origin.map_err(fault)? }))
+    }
+
+    pub(super) fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, IndexError> {
+        self.db
+            .query_row("SELECT value FROM about WHERE name = ?1", [name], |row| row.get(0))
+            .optional()
+            .map_err(fault)
+    }
+
     pub(super) fn is_referred_to(&self, hash: &ContentHash) -> Result<bool, IndexError> {
         self.db
             .query_row("SELECT EXISTS (SELECT 1 FROM media WHERE hash = ?1)", [&hash.0[..]], |row| row.get(0))
@@ -137,8 +204,9 @@ impl Rows {
 }
 
 fn apply_one(db: &Connection, cipher: &XChaCha20Poly1305, write: &Write) -> rusqlite::Result<u64> {
-    const PUT: &str = "INSERT INTO media (key, state, hash, sealed, seen_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT (key) DO UPDATE SET state = ?2, hash = ?3, sealed = ?4, seen_ms = max(seen_ms, ?5)";
+    const PUT: &str = "INSERT INTO media (key, state, hash, sealed, seen_ms, origin) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT (key) DO UPDATE SET state = ?2, hash = ?3, sealed = ?4, seen_ms = max(seen_ms, ?5),
+            origin = coalesce(?6, origin)";
     let mut count = 0;
     match write {
         Write::NotePending { now, keys } => {
@@ -160,12 +228,15 @@ fn apply_one(db: &Connection, cipher: &XChaCha20Poly1305, write: &Write) -> rusq
                 )?
                 .execute(params![&key.0[..], PENDING, &content.hash.0[..], sealed, whole(*now)])?;
         }
-        Write::Decide { now, decided } => {
+        Write::Remember { name, value } => {
+            count += db.execute("INSERT OR REPLACE INTO about VALUES (?1, ?2)", params![name, value])?;
+        }
+        Write::Decide { now, decided, origin } => {
             let mut put = db.prepare_cached(PUT)?;
             for (key, state) in decided {
                 let sealed = state.content().map(|content| seal(cipher, key, content)).transpose()?;
                 let hash = state.content().map(|content| &content.hash.0[..]);
-                count += put.execute(params![&key.0[..], number(state), hash, sealed, whole(*now)])?;
+                count += put.execute(params![&key.0[..], number(state), hash, sealed, whole(*now), origin])?;
             }
         }
         Write::Revoke { now, hash } => {
