@@ -32,7 +32,7 @@ pub use index::{IndexError, MediaIndex, MediaKey, MediaState, ServedMedia, Store
 pub use keys::MediaKeys;
 pub use probe::probe;
 pub use retention::{Swept, sweep};
-pub use seams::{Fetch, Index};
+pub use seams::{Fetch, Index, Served};
 
 /// Milliseconds since 1970. The index and the stores read no clock.
 pub type Millis = u64;

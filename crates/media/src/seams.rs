@@ -3,9 +3,9 @@
 
 use crate::{
     BlobStore, FetchProblem, Fetched, FetchedInMemory, Fetcher, IndexError, MediaIndex, MediaKey, MediaState, Millis,
-    StoredMedia, Swept,
+    ServedMedia, StoredMedia, Swept,
 };
-use guarita_message::{ContentHash, MediaRef};
+use guarita_message::{ContentHash, DeliveryId, MediaRef};
 use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
 pub type Pending<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
@@ -37,6 +37,15 @@ pub trait Index: Send + Sync {
     fn note_fetched(&self, now: Millis, key: MediaKey, content: StoredMedia) -> Pending<'_, (), IndexError>;
     fn lookup_all(&self, keys: Vec<MediaKey>) -> Pending<'_, Vec<Option<MediaState>>, IndexError>;
     fn decide(&self, now: Millis, decided: Vec<(MediaKey, MediaState)>) -> Pending<'_, (), IndexError>;
+    /// `decide`, noting with which delivery; who has no use for the delivery need not.
+    fn decide_with<'a>(
+        &'a self,
+        now: Millis,
+        _delivery: &'a DeliveryId,
+        decided: Vec<(MediaKey, MediaState)>,
+    ) -> Pending<'a, (), IndexError> {
+        self.decide(now, decided)
+    }
     fn keep_until(&self, until: Millis, hashes: Vec<ContentHash>) -> Pending<'_, (), IndexError>;
     /// [`crate::sweep`] with this index.
     fn sweep<'a>(
@@ -94,6 +103,15 @@ impl Index for MediaIndex {
         Box::pin(MediaIndex::decide(self, now, decided))
     }
 
+    fn decide_with<'a>(
+        &'a self,
+        now: Millis,
+        delivery: &'a DeliveryId,
+        decided: Vec<(MediaKey, MediaState)>,
+    ) -> Pending<'a, (), IndexError> {
+        Box::pin(MediaIndex::decide_with(self, now, delivery, decided))
+    }
+
     fn keep_until(&self, until: Millis, hashes: Vec<ContentHash>) -> Pending<'_, (), IndexError> {
         Box::pin(MediaIndex::keep_until(self, until, hashes))
     }
@@ -105,5 +123,54 @@ impl Index for MediaIndex {
         retention: Millis,
     ) -> Pending<'a, Swept, IndexError> {
         Box::pin(crate::sweep(self, blobs, now, retention))
+    }
+}
+
+/// What a rescan asks of the index; the same promises.
+pub trait Served: Send + Sync {
+    fn key(&self, id: &str) -> MediaKey;
+    fn walk(
+        &self,
+        after: Option<MediaKey>,
+        most: usize,
+    ) -> Pending<'_, (Vec<ServedMedia>, Option<MediaKey>), IndexError>;
+    fn serving(&self, hash: ContentHash, most: usize) -> Pending<'_, Vec<ServedMedia>, IndexError>;
+    fn decide(&self, now: Millis, decided: Vec<(MediaKey, MediaState)>) -> Pending<'_, (), IndexError>;
+    fn keep_until(&self, until: Millis, hashes: Vec<ContentHash>) -> Pending<'_, (), IndexError>;
+    fn remember(&self, name: &'static str, value: Vec<u8>) -> Pending<'_, (), IndexError>;
+    fn recall(&self, name: &'static str) -> Pending<'_, Option<Vec<u8>>, IndexError>;
+}
+
+impl Served for MediaIndex {
+    fn key(&self, id: &str) -> MediaKey {
+        MediaIndex::key(self, id)
+    }
+
+    fn walk(
+        &self,
+        after: Option<MediaKey>,
+        most: usize,
+    ) -> Pending<'_, (Vec<ServedMedia>, Option<MediaKey>), IndexError> {
+        Box::pin(MediaIndex::walk(self, after, most))
+    }
+
+    fn serving(&self, hash: ContentHash, most: usize) -> Pending<'_, Vec<ServedMedia>, IndexError> {
+        Box::pin(MediaIndex::serving(self, hash, most))
+    }
+
+    fn decide(&self, now: Millis, decided: Vec<(MediaKey, MediaState)>) -> Pending<'_, (), IndexError> {
+        Box::pin(MediaIndex::decide(self, now, decided))
+    }
+
+    fn keep_until(&self, until: Millis, hashes: Vec<ContentHash>) -> Pending<'_, (), IndexError> {
+        Box::pin(MediaIndex::keep_until(self, until, hashes))
+    }
+
+    fn remember(&self, name: &'static str, value: Vec<u8>) -> Pending<'_, (), IndexError> {
+        Box::pin(MediaIndex::remember(self, name, value))
+    }
+
+    fn recall(&self, name: &'static str) -> Pending<'_, Option<Vec<u8>>, IndexError> {
+        Box::pin(MediaIndex::recall(self, name))
     }
 }

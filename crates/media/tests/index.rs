@@ -203,7 +203,8 @@ async fn a_walk_meets_each_served_id_once_with_its_delivery() {
     let index = open(folder.path());
     let delivery = |n: u8| guarita_message::DeliveryId(format!("{n:026}"));
     for n in 0..50u8 {
-        let state = if n % 2 == 0 { MediaState::Served(content(n % 10)) } else { MediaState::Withheld(Some(content(n))) };
+        let state =
+            if n % 2 == 0 { MediaState::Served(content(n % 10)) } else { MediaState::Withheld(Some(content(n))) };
         index.decide_with(1, &delivery(n), vec![(index.key(&n.to_string()), state)]).await.unwrap();
     }
     // A decision without a delivery's name leaves the name that was noted.

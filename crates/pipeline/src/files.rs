@@ -1,6 +1,6 @@
 //! Round 1: a message's files are fetched, kept, and looked at by every file inspector.
 
-use crate::{Parts, RouteSettings};
+use crate::{Parts, RouteSettings, observe::Stages};
 use futures_util::future::join_all;
 use guarita_inspect::{Content, FileUnderScan};
 use guarita_media::{BlobStore, FetchProblem, FetchedInMemory, MediaKey, MediaState, StoredMedia};
@@ -24,16 +24,21 @@ pub(crate) struct SeenFile {
     pub may_mend: bool,
 }
 
+/// What looking at a message's files takes.
+pub(crate) struct Look<'a> {
+    pub parts: &'a Parts,
+    pub route: &'a RouteSettings,
+    pub message: &'a Message,
+    pub passwords: &'a [String],
+    pub now_ms: u64,
+    pub deadline: Instant,
+    pub stages: &'a Stages,
+}
+
 /// Fetches and scans the files of one message. What could not be fetched or scanned is a gap; nothing here fails but on
 /// our own disk.
-pub(crate) async fn inspect_files(
-    parts: &Parts,
-    route: &RouteSettings,
-    message: &Message,
-    passwords: &[String],
-    now_ms: u64,
-    deadline: Instant,
-) -> Result<(Vec<SeenFile>, Inspection), guarita_media::IndexError> {
+pub(crate) async fn inspect_files(look: &Look<'_>) -> Result<(Vec<SeenFile>, Inspection), guarita_media::IndexError> {
+    let Look { parts, message, now_ms, .. } = *look;
     let mut files: Vec<SeenFile> = message.parts.iter().filter_map(|part| seen_file(parts, message, part)).collect();
     let keys: Vec<MediaKey> = files.iter().filter_map(|file| file.key).collect();
     let known = if keys.is_empty() {
@@ -48,7 +53,7 @@ pub(crate) async fn inspect_files(
             file.stored = known.next().flatten().and_then(|state: MediaState| state.content().cloned());
         }
     }
-    let looked = files.iter_mut().map(|file| inspect_file(parts, route, message, file, passwords, now_ms, deadline));
+    let looked = files.iter_mut().map(|file| inspect_file(look, file));
     let mut inspection = Inspection::default();
     for seen in join_all(looked).await {
         inspection.merge(seen?);
@@ -75,15 +80,8 @@ fn seen_file(parts: &Parts, message: &Message, part: &Part) -> Option<SeenFile> 
     })
 }
 
-async fn inspect_file(
-    parts: &Parts,
-    route: &RouteSettings,
-    message: &Message,
-    file: &mut SeenFile,
-    passwords: &[String],
-    now_ms: u64,
-    deadline: Instant,
-) -> Result<Inspection, guarita_media::IndexError> {
+async fn inspect_file(look: &Look<'_>, file: &mut SeenFile) -> Result<Inspection, guarita_media::IndexError> {
+    let Look { parts, passwords, stages, .. } = *look;
     let name = file.media.name.clone().unwrap_or_default();
     let declared_type = file.media.declared_type.clone().unwrap_or_default();
     let mut report = FileReport {
@@ -95,7 +93,9 @@ async fn inspect_file(
         sha256: None,
         scanned_by: Vec::new(),
     };
-    let fetched = fetch(parts, route, message, file, now_ms, deadline).await?;
+    let began = stages.begin();
+    let fetched = fetch(look, file).await?;
+    stages.end("fetch", began, fetched.is_err(), &[]);
     let (hash, content) = match fetched {
         Ok(fetched) => fetched,
         Err(problem) => {
@@ -116,7 +116,13 @@ async fn inspect_file(
     let under_scan =
         FileUnderScan { place: file.place.clone(), name, declared_type, hash, content, passwords: passwords.to_vec() };
     let mut inspection = Inspection { files: vec![report], ..Inspection::default() };
-    for seen in join_all(parts.file_inspectors.iter().map(|inspector| inspector.inspect(&under_scan))).await {
+    let looked = parts.file_inspectors.iter().map(async |inspector| {
+        let began = stages.begin();
+        let seen = inspector.inspect(&under_scan).await;
+        stages.end("scan", began, !seen.gaps.is_empty(), &[("scanner", inspector.name())]);
+        seen
+    });
+    for seen in join_all(looked).await {
         inspection.merge(seen);
     }
     if let Some(stored) = &mut file.stored
@@ -132,13 +138,10 @@ async fn inspect_file(
 type Fetched = (ContentHash, Arc<dyn Content>);
 
 async fn fetch(
-    parts: &Parts,
-    route: &RouteSettings,
-    message: &Message,
+    look: &Look<'_>,
     file: &mut SeenFile,
-    now_ms: u64,
-    deadline: Instant,
 ) -> Result<Result<Fetched, FetchProblem>, guarita_media::IndexError> {
+    let Look { parts, route, message, now_ms, deadline, .. } = *look;
     let Some(key) = file.key else {
         let fetched = parts.fetcher.fetch_in_memory(&file.media, &message.account, &route.graph_token, deadline).await;
         return Ok(fetched.map(|fetched| {
@@ -177,7 +180,7 @@ async fn fetch(
     }
 }
 
-fn on_disk(parts: &Parts, stored: &StoredMedia) -> Arc<dyn Content> {
+pub(crate) fn on_disk(parts: &Parts, stored: &StoredMedia) -> Arc<dyn Content> {
     Arc::new(OnDisk { blobs: parts.blobs.clone(), hash: stored.hash, bytes: stored.bytes })
 }
 

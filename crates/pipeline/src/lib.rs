@@ -6,13 +6,17 @@
 
 mod config;
 mod files;
+mod observe;
 mod outgoing;
 mod process;
+mod rescan;
 mod run;
 mod terms;
 mod texts;
 
 pub use config::{Ambient, Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
+pub use observe::{Nobody, Noted, Observer, Seen, Stage, VerdictChanged};
 pub use process::{Hits, Judged, Pipeline};
+pub use rescan::{Rescan, RescanConfig, RescanStatus, Stamp};
 pub use run::run;
 pub use texts::{FollowedLinks, follow_links, inspect_texts, keep_worst};

@@ -2,7 +2,8 @@
 
 use crate::{
     Annotate, Brains, Parts, RouteSettings,
-    files::{SeenFile, fetch_deadline, inspect_files, password_candidates},
+    files::{Look, SeenFile, fetch_deadline, inspect_files, password_candidates},
+    observe::{Nobody, Observer, Seen, Stage, Stages},
     outgoing::{findings_header, media_states, order, released},
     terms::{summary, terms},
     texts::{FollowedLinks, follow_links, inspect_texts, keep_worst},
@@ -31,6 +32,7 @@ pub struct Pipeline {
     files_waiting: AtomicUsize,
     /// Findings by rule since the start, for the console.
     hits: Mutex<HashMap<String, Hits>>,
+    observer: Arc<dyn Observer>,
     /// Deadlines count from here at the earliest: what waited through an outage of ours still gets its scan.
     started_ms: u64,
 }
@@ -77,7 +79,34 @@ impl Pipeline {
     pub fn new(parts: Parts) -> Self {
         let files = Semaphore::new(parts.config.files_in_flight_max);
         let started_ms = parts.now_ms();
-        Pipeline { parts, files, files_waiting: AtomicUsize::new(0), hits: Mutex::default(), started_ms }
+        Pipeline {
+            parts,
+            files,
+            files_waiting: AtomicUsize::new(0),
+            observer: Arc::new(Nobody),
+            hits: Mutex::default(),
+            started_ms,
+        }
+    }
+
+    /// Who is told of what happens.
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Pipeline { observer, ..self }
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.observer
+    }
+
+    /// Live traffic needs the scanners: a quarter of the places for files is taken, or somebody waits for one.
+    pub(crate) fn is_busy_with_files(&self) -> bool {
+        let places = self.parts.config.files_in_flight_max;
+        let in_work = places.saturating_sub(self.files.available_permits());
+        self.files_waiting.load(Ordering::Relaxed) > 0 || in_work * 4 >= places.max(4)
+    }
+
+    pub(crate) fn route(&self, name: &str) -> Option<RouteSettings> {
+        self.parts.routes.get(name).cloned()
     }
 
     pub fn parts(&self) -> &Parts {
@@ -119,6 +148,25 @@ impl Pipeline {
     }
 
     async fn process_claimed(&self, claimed: Claimed) -> Result<(), Fault> {
+        let stages = Stages::new(self.observer.wants_stages(&claimed.id));
+        let (id, received_ms) = (claimed.id.clone(), claimed.received_ms);
+        if claimed.looks == 0 && claimed.attempts == 0 && claimed.decided.is_none() {
+            // From receipt until a worker took it up.
+            stages.end("receive", received_ms * 1_000_000, false, &[]);
+        }
+        let result = self.process_watched(claimed, &stages).await;
+        let mut noted = stages.take();
+        if let Some(last) = noted.last().filter(|last| last.ends_the_entry()) {
+            let start = received_ms * 1_000_000;
+            noted.push(Stage { name: "entry", start, ..last.clone() });
+        }
+        if !noted.is_empty() {
+            self.observer.stages(&id, noted);
+        }
+        result
+    }
+
+    async fn process_watched(&self, claimed: Claimed, stages: &Stages) -> Result<(), Fault> {
         let spool = &self.parts.spool;
         let Some(route) = self.parts.routes.get(&claimed.route) else {
             let error = format!("no route `{}` in the configuration; add it and replay", claimed.route);
@@ -126,7 +174,7 @@ impl Pipeline {
         };
         let decided = match claimed.decided.clone() {
             Some(decided) => decided,
-            None => match self.judge(route, &claimed).await? {
+            None => match self.judge(route, &claimed, stages).await? {
                 Judged::LookAgainAt(at) => {
                     return Ok(spool.finish(self.parts.now_ms(), &claimed.id, Finish::LookAgainAt { at }).await?);
                 }
@@ -141,12 +189,12 @@ impl Pipeline {
                 }
             },
         };
-        let finish = self.deliver(route, &claimed, decided).await;
+        let finish = self.deliver(route, &claimed, decided, stages).await;
         Ok(spool.finish(self.parts.now_ms(), &claimed.id, finish).await?)
     }
 
     /// Parse, fetch, look, decide, rewrite.
-    async fn judge(&self, route: &RouteSettings, claimed: &Claimed) -> Result<Judged, Fault> {
+    async fn judge(&self, route: &RouteSettings, claimed: &Claimed, stages: &Stages) -> Result<Judged, Fault> {
         let now = self.parts.now_ms();
         let body = &claimed.body;
         // The door parsed it before storing it, so this is a damaged entry or a parser that became stricter.
@@ -169,15 +217,22 @@ impl Pipeline {
         for message in delivery.messages {
             let (files, mut inspection) = if has_file(&message) {
                 let deadline = fetch_deadline(deadline_ms, now);
-                inspect_files(&self.parts, route, &message, &passwords, now, deadline).await?
+                let (parts, passwords) = (&self.parts, &passwords[..]);
+                let look = Look { parts, route, message: &message, passwords, now_ms: now, deadline, stages };
+                inspect_files(&look).await?
             } else {
                 (Vec::new(), Inspection::default())
             };
+            let began = stages.begin();
             let message = self.round_two(message, &mut inspection, &brains, body.len()).await;
+            stages.end("scan", began, false, &[("scanner", "texts")]);
+            let began = stages.begin();
             let mut decision = decide(&message, &inspection, &route.policy, circumstances);
             if claimed.released_by.is_some() {
                 decision = released(decision);
             }
+            let (verdict, action) = (decision.verdict.as_str(), decision.action.as_str());
+            stages.end("decide", began, false, &[("verdict", verdict), ("action", action)]);
             keep_worst(&mut inspection, self.parts.config.findings_max);
             judged.push(JudgedMessage { message, inspection, decision, files });
         }
@@ -190,6 +245,18 @@ impl Pipeline {
             return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, self.parts.now_ms(), patience_ms)));
         }
         self.count(&judged);
+        for JudgedMessage { message, inspection, decision, .. } in &judged {
+            self.observer.decided(&Seen {
+                delivery: &claimed.id,
+                route: &claimed.route,
+                received_ms: claimed.received_ms,
+                decided_ms: now,
+                message,
+                inspection,
+                decision,
+                released: claimed.released_by.is_some(),
+            });
+        }
         let orders: Vec<_> = judged
             .iter()
             .map(|judged| order(&self.parts, route, &claimed.id, judged, claimed.released_by.as_deref(), now))
@@ -204,7 +271,7 @@ impl Pipeline {
                 let until = now + self.parts.config.quarantine_days * 24 * 3600 * 1000;
                 self.parts.index.keep_until(until, hashes).await?;
             }
-            self.parts.index.decide(now, states).await?;
+            self.parts.index.decide_with(now, &claimed.id, states).await?;
         }
         Ok(Judged::Decided(Decided {
             verdict: judged.iter().map(|judged| judged.decision.verdict).max().unwrap_or(Verdict::Clean),
@@ -256,7 +323,8 @@ impl Pipeline {
         message
     }
 
-    async fn deliver(&self, route: &RouteSettings, claimed: &Claimed, decided: Decided) -> Finish {
+    async fn deliver(&self, route: &RouteSettings, claimed: &Claimed, decided: Decided, stages: &Stages) -> Finish {
+        let began = stages.begin();
         let body = decided.body.unwrap_or_else(|| claimed.body.clone());
         let outcome = route
             .backend
@@ -302,6 +370,7 @@ impl Pipeline {
             Outcome::Refused { error } => (retry(None, error), "refused"),
         };
         metrics::counter!("guarita_deliveries_total", "outcome" => outcome).increment(1);
+        stages.end("deliver", began, outcome != "accepted", &[("outcome", outcome)]);
         if let Finish::DeadLettered { error } = &finish {
             tracing::warn!(id = %claimed.id, attempts, error, "a delivery became a dead letter; mend the backend and replay it");
         }
@@ -388,7 +457,7 @@ fn has_file(message: &Message) -> bool {
     message.parts.iter().any(|part| matches!(part.body, PartBody::File(_)))
 }
 
-fn texts_of(message: &Message) -> Vec<String> {
+pub(crate) fn texts_of(message: &Message) -> Vec<String> {
     let texts = message.parts.iter().filter_map(|part| match &part.body {
         PartBody::Text { text, .. } => Some(text.clone()),
         _ => None,

@@ -180,10 +180,7 @@ impl Rows {
     }
 
     pub(super) fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, IndexError> {
-        self.db
-            .query_row("SELECT value FROM about WHERE name = ?1", [name], |row| row.get(0))
-            .optional()
-            .map_err(fault)
+        self.db.query_row("SELECT value FROM about WHERE name = ?1", [name], |row| row.get(0)).optional().map_err(fault)
     }
 
     pub(super) fn is_referred_to(&self, hash: &ContentHash) -> Result<bool, IndexError> {
