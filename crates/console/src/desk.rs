@@ -19,8 +19,9 @@ mod view;
 pub use deliveries::{Deliveries, Replay, Replayed};
 pub use erase::Erased;
 pub use exceptions::{Exception, ExceptionKind, NewException, Side};
+pub use health::{TRY_FILE_BYTES_MAX, TRY_TEXT_BYTES_MAX};
 pub use mask::{mask_name, mask_sender};
-pub use overview::{Bucket, Figures, Overview, Quantiles};
+pub use overview::{Bucket, Figures, HELD_COUNT_MAX, Overview, Quantiles};
 pub use quarantine::{Archive, Release};
 pub use view::{
     Contents, FileView, FindingView, Listed, MessageView, Moment, MomentKind, Page, PartView, ReadMessage, Search, Seen,

@@ -15,6 +15,7 @@ pub mod people;
 #[cfg(any(test, feature = "seeded"))]
 pub mod seeded;
 mod store;
+pub mod web;
 
 pub use actor::{Actor, Role, Scope};
 pub use audit::{Action, Audit, Audited, Broken, Checker, Row};
@@ -25,21 +26,14 @@ pub use gateway::{
 };
 pub use people::People;
 pub use store::{Store, StoreError};
+pub use web::serve;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 /// Everything at the operators' door.
 pub fn router(desk: Arc<Desk>) -> axum::Router {
-    health::router(desk.shared_gateway())
-}
-
-/// Serves until `shutdown` ends.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: axum::Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) {
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
-        tracing::error!(%error, "the operators' door closed");
-    }
+    let guarded = axum::Router::new()
+        .with_state(desk.clone())
+        .layer(axum::middleware::from_fn_with_state(desk.clone(), web::guard));
+    health::router(desk.shared_gateway()).merge(guarded)
 }

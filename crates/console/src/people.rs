@@ -199,13 +199,15 @@ impl People {
         let keys = throttle_keys(&session.name, address);
         self.may_try(&keys, now)?;
         self.throttle.failed(&keys, now);
+        // Whoever took a session over must not put their own phone in place of the owner's.
+        if account.totp.is_some() {
+            return Err(LogInError::Wrong("there is a second step already; an admin can reset it".into()));
+        }
         let offered = account.totp_offered.clone().ok_or(LogInError::Refused)?;
         let plain = self.store.unseal("totp", &offered)?;
         let step = totp::step_of(&plain, code, now, 0).ok_or(LogInError::Refused)?;
         self.throttle.succeeded(&keys[0]);
-        let codes = (0..RECOVERY_CODES).map(|_| recovery_code()).collect::<Result<Vec<_>, _>>()?;
-        let hashes: Vec<_> =
-            codes.iter().map(|code| self.store.keyed_hash("recovery", tidy(code).as_bytes())).collect();
+        let (codes, hashes) = self.recovery_codes()?;
         let id = account.id;
         self.store
             .write(move |db| {
@@ -213,10 +215,7 @@ impl People {
                     "UPDATE accounts SET totp = ?2, totp_offered = NULL, totp_step = ?3 WHERE id = ?1",
                     (id, offered, step),
                 )?;
-                db.execute("DELETE FROM recovery WHERE account = ?1", [id])?;
-                for hash in hashes {
-                    db.execute("INSERT INTO recovery (account, hash) VALUES (?1, ?2)", (id, hash))?;
-                }
+                put_recovery_codes(db, id, hashes)?;
                 // What was open before the second step stood is closed.
                 db.execute("DELETE FROM sessions WHERE account = ?1", [id])?;
                 Ok(())
@@ -227,6 +226,53 @@ impl People {
         Ok((self.begin_session(&account, Stage::In, address).await?, codes))
     }
 
+    /// New recovery codes instead of the old ones, shown once.
+    pub async fn renew_recovery_codes(
+        &self,
+        session: &Session,
+        password: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Vec<String>, LogInError> {
+        let account = self.check_password(session, password, address).await?;
+        if account.totp.is_none() {
+            return Err(LogInError::Wrong("set the second step up first".into()));
+        }
+        let (codes, hashes) = self.recovery_codes()?;
+        let id = account.id;
+        self.store.write(move |db| put_recovery_codes(db, id, hashes)).await?;
+        let actor = Actor::person(&account.name, account.role, address);
+        self.audit.append(now_ms(), &actor, Action::SetUpSecondStep, &account.name, "new recovery codes").await?;
+        Ok(codes)
+    }
+
+    fn recovery_codes(&self) -> Result<(Vec<String>, Vec<[u8; 32]>), StoreError> {
+        let codes = (0..RECOVERY_CODES).map(|_| recovery_code()).collect::<Result<Vec<_>, _>>()?;
+        let hashes = codes.iter().map(|code| self.store.keyed_hash("recovery", tidy(code).as_bytes())).collect();
+        Ok((codes, hashes))
+    }
+
+    /// The password once more, of someone who is logged in: for what matters.
+    async fn check_password(
+        &self,
+        session: &Session,
+        password: &str,
+        address: Option<IpAddr>,
+    ) -> Result<accounts::Row, LogInError> {
+        if session.stage != Stage::In || password.len() > PASSWORD_BYTES_MAX {
+            return Err(LogInError::Refused);
+        }
+        let now = now_ms();
+        let keys = throttle_keys(&session.name, address);
+        self.may_try(&keys, now)?;
+        self.throttle.failed(&keys, now);
+        let account = self.account(&session.name).await?.ok_or(LogInError::Refused)?;
+        if !self.hashing.verify(password.to_owned(), account.password.clone()).await? {
+            return Err(LogInError::Refused);
+        }
+        self.throttle.succeeded(&keys[0]);
+        Ok(account)
+    }
+
     /// Ends every other session, too, and gives a new one.
     pub async fn change_password(
         &self,
@@ -235,23 +281,12 @@ impl People {
         new: &str,
         address: Option<IpAddr>,
     ) -> Result<NewSession, LogInError> {
-        if session.stage != Stage::In {
-            return Err(LogInError::Refused);
-        }
-        let now = now_ms();
-        let keys = throttle_keys(&session.name, address);
-        self.may_try(&keys, now)?;
         password::checked(new, &session.name).map_err(LogInError::Wrong)?;
-        self.throttle.failed(&keys, now);
-        let account = self.account(&session.name).await?.ok_or(LogInError::Refused)?;
-        if old.len() > PASSWORD_BYTES_MAX || !self.hashing.verify(old.to_owned(), account.password.clone()).await? {
-            return Err(LogInError::Refused);
-        }
-        self.throttle.succeeded(&keys[0]);
+        let account = self.check_password(session, old, address).await?;
         self.set_password(account.id, new).await?;
         self.log_out_everywhere(account.id).await?;
         let actor = Actor::person(&account.name, account.role, address);
-        self.audit.append(now, &actor, Action::ChangedPassword, &account.name, "").await?;
+        self.audit.append(now_ms(), &actor, Action::ChangedPassword, &account.name, "").await?;
         self.begin_session(&account, Stage::In, address).await
     }
 
@@ -320,6 +355,14 @@ const RECOVERY_SIGNS: usize = 10;
 fn recovery_code() -> Result<String, StoreError> {
     let text = totp::base32(&random::<7>()?);
     Ok(format!("{}-{}", &text[..5], &text[5..RECOVERY_SIGNS]))
+}
+
+fn put_recovery_codes(db: &rusqlite::Transaction<'_>, account: i64, hashes: Vec<[u8; 32]>) -> Result<(), StoreError> {
+    db.execute("DELETE FROM recovery WHERE account = ?1", [account])?;
+    for hash in hashes {
+        db.execute("INSERT INTO recovery (account, hash) VALUES (?1, ?2)", (account, hash))?;
+    }
+    Ok(())
 }
 
 fn tidy(code: &str) -> String {

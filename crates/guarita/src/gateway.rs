@@ -179,7 +179,12 @@ impl Gateway {
         }));
         desk.apply_exceptions().await.map_err(|error| other("exceptions")(&error))?;
         let router = guarita_console::router(desk.clone());
-        tasks.push(tokio::spawn(guarita_console::serve(console_listener, router, until(&stopped))));
+        tasks.push(tokio::spawn(guarita_console::serve(
+            console_listener,
+            router,
+            settings.console.connections_max,
+            until(&stopped),
+        )));
         tasks.push(tokio::spawn(watch_readiness(inner.clone(), until(&stopped))));
         tasks.push(tokio::spawn(watch_lists(inner.clone(), settings.policy.lists.clone(), until(&stopped))));
         tracing::info!(%receive, media = ?media_address, %console, "the gateway is up");

@@ -77,7 +77,7 @@ impl People {
                 let sql = format!("SELECT {COLUMNS} FROM accounts ORDER BY name");
                 let mut select = db.prepare_cached(&sql)?;
                 let rows = select.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
-                Ok(rows.into_iter().map(shown).collect())
+                Ok(rows.into_iter().map(Row::shown).collect())
             })
             .await
     }
@@ -191,16 +191,18 @@ impl People {
     }
 }
 
-fn shown(row: Row) -> Account {
-    Account {
-        name: row.name,
-        role: row.role,
-        disabled: row.disabled,
-        active: row.password.is_some(),
-        second_step: row.totp.is_some(),
-        recovery_codes: row.recovery,
-        created_ms: row.created_ms,
-        seen_ms: row.seen_ms,
+impl Row {
+    pub(super) fn shown(self) -> Account {
+        Account {
+            active: self.password.is_some(),
+            second_step: self.totp.is_some(),
+            name: self.name,
+            role: self.role,
+            disabled: self.disabled,
+            recovery_codes: self.recovery,
+            created_ms: self.created_ms,
+            seen_ms: self.seen_ms,
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Sessions: a random secret in a cookie, its hash here. They end when idle, when old, when something about the account
 //! changes, and when told to.
 
-use super::{LogInError, NewSession, People, accounts::Row};
+use super::{
+    LogInError, NewSession, People,
+    accounts::{Account, Row},
+};
 use crate::{
     actor::{Actor, Role},
     audit::Action,
@@ -115,6 +118,24 @@ impl People {
         let csrf = csrf_of(secret);
         let role = role.parse().unwrap_or(Role::Viewer);
         Ok(Some(Session { account, name, role, stage, csrf }))
+    }
+
+    /// The session of someone for whom a believed proxy speaks: no cookie, and no end of its own.
+    pub(crate) async fn proxy_session(&self, name: &str) -> Result<Option<Session>, StoreError> {
+        let Some(account) = self.account(name).await?.filter(|account| !account.disabled) else { return Ok(None) };
+        let csrf = hex::encode(self.store.keyed_hash("proxy csrf", account.name.as_bytes()));
+        Ok(Some(Session { account: account.id, name: account.name, role: account.role, stage: Stage::In, csrf }))
+    }
+
+    /// The account behind a session, and how many sessions it has.
+    pub async fn own_account(&self, session: &Session) -> Result<Option<(Account, u64)>, StoreError> {
+        let id = session.account;
+        let open = self.store.read(move |db| {
+            let sql = "SELECT count(*) FROM sessions WHERE account = ?1 AND stage = 2";
+            Ok(db.query_row(sql, [id], |row| row.get(0))?)
+        });
+        let open: u64 = open.await?;
+        Ok(self.account(&session.name).await?.map(|row| (row.shown(), open)))
     }
 
     pub(super) async fn begin_session(

@@ -1,0 +1,214 @@
+//! What every request passes before a page or the API sees it: where it comes from, whose session it bears, whether it was
+//! sent by a page of ours; and the headers every answer carries. Knows HTTP, cookies and sessions; must not know what the
+//! desk does.
+
+mod client;
+mod forms;
+mod guard;
+mod serve;
+
+pub use client::Client;
+pub use forms::{Fields, Posted, PostedBytes, PostedHalfWay};
+pub(crate) use guard::guard;
+pub(crate) use serve::Peer;
+pub use serve::serve;
+
+use crate::{
+    actor::Actor,
+    desk::{Desk, DeskError},
+    people::{NewSession, Session, Stage},
+};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use std::sync::Arc;
+
+/// Someone who is logged in. A page that takes this is seen by nobody else.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    pub session: Session,
+    pub actor: Actor,
+    pub client: Client,
+    /// The cookie's value; empty where a proxy speaks for the visitor.
+    pub secret: String,
+}
+
+/// Someone half way in: the password fitted, the second step is to come (or to be set up).
+#[derive(Clone, Debug)]
+pub struct HalfWay {
+    pub session: Session,
+    pub client: Client,
+    pub secret: String,
+}
+
+/// Why a request was turned away before its page saw it.
+#[derive(Debug)]
+pub enum Turned {
+    /// Nobody is logged in: pages go to the log-in, everything else gets 401.
+    LogIn {
+        next: Option<String>,
+    },
+    /// The token of the form is missing or another session's.
+    Csrf,
+    TooLarge,
+    /// The body is not what the page sends.
+    Malformed,
+    Failed(String),
+}
+
+impl IntoResponse for Turned {
+    fn into_response(self) -> Response {
+        let plain = |status: StatusCode, text: &str| (status, text.to_owned()).into_response();
+        match self {
+            Turned::LogIn { next: Some(next) } => {
+                let next = percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC);
+                let to = HeaderValue::from_str(&format!("/login?next={next}"));
+                let to = to.unwrap_or(HeaderValue::from_static("/login"));
+                (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+            }
+            Turned::LogIn { next: None } => plain(StatusCode::UNAUTHORIZED, "log in first\n"),
+            Turned::Csrf => plain(
+                StatusCode::FORBIDDEN,
+                "this was not sent by a page of this session; go back, load the page anew and try again\n",
+            ),
+            Turned::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
+            Turned::Malformed => plain(StatusCode::BAD_REQUEST, "not a form of ours\n"),
+            Turned::Failed(error) => {
+                tracing::error!(error, "a page could not be served");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "something failed on our side; see the log\n")
+            }
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Desk>> for Visitor {
+    type Rejection = Turned;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Turned> {
+        let client = Client::of(parts);
+        match session_of(&parts.headers, &client, desk).await? {
+            Some((session, secret)) if session.stage == Stage::In => {
+                Ok(Visitor { actor: session.actor(client.address), session, client, secret })
+            }
+            _ => Err(Turned::LogIn { next: next_of(parts) }),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Desk>> for HalfWay {
+    type Rejection = Turned;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Turned> {
+        let client = Client::of(parts);
+        match session_of(&parts.headers, &client, desk).await? {
+            Some((session, secret)) if session.stage != Stage::In => Ok(HalfWay { session, client, secret }),
+            _ => Err(Turned::LogIn { next: None }),
+        }
+    }
+}
+
+/// The session that a request bears: a proxy's word where one is believed, else the cookie's.
+pub(crate) async fn session_of(
+    headers: &HeaderMap,
+    client: &Client,
+    desk: &Desk,
+) -> Result<Option<(Session, String)>, Turned> {
+    let failed = |error: crate::store::StoreError| Turned::Failed(error.to_string());
+    if let Some(name) = &client.proxy_user {
+        return Ok(desk.people().proxy_session(name).await.map_err(failed)?.map(|session| (session, String::new())));
+    }
+    let Some(secret) = cookie_of(headers, client.secure) else { return Ok(None) };
+    Ok(desk.people().session(&secret).await.map_err(failed)?.map(|session| (session, secret)))
+}
+
+/// Where to go on after the log-in: only for pages, and only to ourselves.
+fn next_of(parts: &Parts) -> Option<String> {
+    let page = parts.method == Method::GET
+        && parts
+            .headers
+            .get(header::ACCEPT)
+            .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    page.then(|| checked_next(path))
+}
+
+/// A path of ours that may follow a log-in. `//evil.example` and `/\evil.example` are other hosts to a browser.
+pub fn checked_next(next: &str) -> String {
+    let right = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains('\\')
+        && next.len() <= 1024
+        && next.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    if right { next.to_owned() } else { "/".to_owned() }
+}
+
+/// With TLS the name binds the cookie to this host and to TLS; browsers refuse that name without.
+fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-guarita" } else { "guarita" }
+}
+
+fn cookie_of(headers: &HeaderMap, secure: bool) -> Option<String> {
+    let name = cookie_name(secure);
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut found = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    found.find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+}
+
+/// `Set-Cookie` for a session that was just made.
+pub fn session_cookie(session: &NewSession, client: &Client) -> HeaderValue {
+    cookie(&session.secret, client.secure, "")
+}
+
+/// `Set-Cookie` that takes it away.
+pub fn no_cookie(client: &Client) -> HeaderValue {
+    cookie("", client.secure, "; Max-Age=0")
+}
+
+fn cookie(value: &str, secure: bool, more: &str) -> HeaderValue {
+    let name = cookie_name(secure);
+    let flag = if secure { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{flag}{more}");
+    HeaderValue::from_str(&text).expect("a secret of ours is hexadecimal")
+}
+
+/// The status a desk's refusal stands for; its words are the error's own.
+pub fn status_of(error: &DeskError) -> StatusCode {
+    match error {
+        DeskError::Forbidden(_) => StatusCode::FORBIDDEN,
+        DeskError::NotFound(_) => StatusCode::NOT_FOUND,
+        DeskError::Wrong { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        DeskError::Conflict(_) => StatusCode::CONFLICT,
+        DeskError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        DeskError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        for (next, expect) in [
+            ("/messages?q=a", "/messages?q=a"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("javascript:alert(1)", "/"),
+            ("/a\r\nSet-Cookie: x=y", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(checked_next(next), expect);
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("a=b; guarita=abc; c=d"));
+        assert_eq!(cookie_of(&headers, false).as_deref(), Some("abc"));
+        assert_eq!(cookie_of(&headers, true), None, "one set without TLS is none of ours with it");
+    }
+}
