@@ -18,7 +18,7 @@ const LINE_MAX: usize = 4096;
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// `[log.findings]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FindingsConfig {
     /// OCSF lines are appended here; empty: off.

@@ -25,8 +25,17 @@ const OPTIONAL: [&str; 6] = [
 ];
 /// Keys whose value may stand in a file of its own: `<key>_file`.
 /// A list (`media.tokens`) has one a line.
-const SECRETS: [&str; 5] =
-    ["receive.verify_token", "receive.app_secret", "graph.access_token", "backend.secret", "media.tokens"];
+const SECRETS: [&str; 9] = [
+    "receive.verify_token",
+    "receive.app_secret",
+    "graph.access_token",
+    "backend.secret",
+    "media.tokens",
+    "alerts.webhook.secret",
+    "alerts.chat.url",
+    "alerts.mail.password",
+    "traces.authorization",
+];
 /// Keys that take a single string or a list.
 const ONE_OR_MORE: [&str; 1] = ["clamav.address"];
 
@@ -44,6 +53,9 @@ pub struct Settings {
     pub console: guarita_console::Config,
     pub policy: PolicySettings,
     pub pipeline: PipelineSettings,
+    pub rescan: guarita_pipeline::RescanConfig,
+    pub alerts: guarita_alerts::Config,
+    pub traces: guarita_alerts::TracesConfig,
     pub log: LogSettings,
     /// Every key with the value in force, for the console's page of settings.
     #[serde(skip)]
@@ -71,6 +83,7 @@ pub fn is_secret(key: &str) -> bool {
 pub struct BackendSettings {
     pub url: String,
     pub secret: String,
+    pub events_url: String,
     pub annotate: guarita_pipeline::Annotate,
     pub withheld_as: WithheldAs,
     pub split: bool,
@@ -113,6 +126,7 @@ pub struct PipelineSettings {
 pub struct LogSettings {
     pub format: LogFormat,
     pub level: String,
+    pub findings: guarita_alerts::FindingsConfig,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -226,6 +240,17 @@ impl Settings {
         if self.receive.in_flight_bytes_max < self.receive.body_bytes_max {
             let mend = "raise it to at least receive.body_bytes_max";
             return wrong("receive.in_flight_bytes_max", "is smaller than one body".into(), mend);
+        }
+        for checked in [self.alerts.check(), self.traces.check(), self.log.findings.check()] {
+            checked.map_err(|error| ConfigError {
+                at: at(origins, error.key),
+                problem: error.to_string(),
+                mend: error.mend.into(),
+            })?;
+        }
+        let events_url = &self.backend.events_url;
+        if !(events_url.is_empty() || events_url.starts_with("http://") || events_url.starts_with("https://")) {
+            return wrong("backend.events_url", "is no http or https url".into(), "leave it empty for no events");
         }
         self.clamav.check().map_err(|error| ConfigError {
             at: at(origins, &format!("clamav.{}", error.key)),

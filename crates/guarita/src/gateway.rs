@@ -6,12 +6,12 @@ use crate::{
     engine::{Engine, Wanted},
     lists,
     metrics::Metrics,
-    rules,
+    news, rules,
 };
 use guarita_console::{Check, Desk, Readiness, Store};
 use guarita_deliver::Backend;
 use guarita_media::{BlobStore, DiskBlobs, Door, Fetcher, MediaIndex, MediaKeys};
-use guarita_pipeline::{Parts, Pipeline, RouteSettings};
+use guarita_pipeline::{Parts, Pipeline, Rescan, RouteSettings};
 use guarita_rules::Language;
 use guarita_spool::{Spool, SqliteSpool};
 use guarita_webhook::SplitBy;
@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) started: Instant,
     pub(crate) trying: tokio::sync::Semaphore,
     pub(crate) exceptions: std::sync::Mutex<Vec<guarita_console::Exception>>,
+    pub(crate) watch: Arc<news::Watch>,
+    pub(crate) rescan: std::sync::OnceLock<Arc<Rescan>>,
 }
 
 /// Why the gateway did not start; each says how to mend it.
@@ -113,6 +115,10 @@ impl Gateway {
         let store = Store::open(&folder.join("console.sqlite"), &spool.key().derive("console"))
             .map_err(|error| other("console")(&error))?;
         let (console_index, console_blobs) = (index.clone(), blobs.clone());
+        let rescan_index = Arc::new(index.clone());
+        let told = news::Watch::start(&settings, spool.key().derive("events")).map_err(|why| other("alerts")(&why))?;
+        let told = Arc::new(told);
+        told.send_events_to(event_targets(&settings));
 
         let wanted = Wanted { files: true, clamav: true, lists: true };
         let engine = Engine::build(&settings, wanted, folder).await?;
@@ -123,7 +129,7 @@ impl Gateway {
             }
             None => Arc::new(|_: &str, _: u64| None),
         };
-        let pipeline = Arc::new(Pipeline::new(Parts {
+        let pipeline = Pipeline::new(Parts {
             config: pipeline_config(&settings),
             spool: spool.clone(),
             fetcher: Arc::new(fetcher),
@@ -135,7 +141,8 @@ impl Gateway {
             routes: HashMap::from([(ROUTE.to_owned(), route(&settings)?)]),
             media_urls,
             ambient: guarita_pipeline::Ambient::default(),
-        }));
+        });
+        let pipeline = Arc::new(pipeline.observed_by(told.clone()));
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
@@ -168,7 +175,16 @@ impl Gateway {
             started: Instant::now(),
             trying: tokio::sync::Semaphore::new(1),
             exceptions: std::sync::Mutex::default(),
+            watch: told.clone(),
+            rescan: std::sync::OnceLock::new(),
         });
+        let asked = Arc::downgrade(&inner);
+        let stamp: guarita_pipeline::Stamp = Arc::new(move || news::stamp(&*asked.upgrade()?));
+        let rescan = Arc::new(Rescan::new(inner.pipeline.clone(), rescan_index, settings.rescan.clone(), stamp));
+        let _ = inner.rescan.set(rescan.clone());
+        tasks.push(tokio::spawn(rescan.run(until(&stopped))));
+        tasks.push(tokio::spawn(told.clone().send_events(until(&stopped))));
+        tasks.push(tokio::spawn(news::watch_conditions(inner.clone(), told, until(&stopped))));
         let desk = Arc::new(Desk::new(guarita_console::Parts {
             config: settings.console.clone(),
             spool: inner.spool.clone(),
@@ -307,6 +323,13 @@ async fn watch_lists(inner: Arc<Inner>, folder: std::path::PathBuf, stopped: imp
         () = watching => {}
         () = stopped => {}
     }
+}
+
+/// Where events go, by route.
+fn event_targets(settings: &Settings) -> HashMap<String, guarita_alerts::EventTarget> {
+    let (url, secret) = (settings.backend.events_url.clone(), settings.backend.secret.clone());
+    let target = Some((ROUTE.to_owned(), guarita_alerts::EventTarget { url, secret }));
+    target.into_iter().filter(|(_, target)| !target.url.is_empty()).collect()
 }
 
 /// One route's settings, checked.

@@ -8,11 +8,14 @@ mod gateway;
 mod lists;
 mod look;
 mod metrics;
+mod news;
 mod operators;
 mod rules;
 
 use clap::{Parser, Subcommand};
-use commands::{backup, check_config, demo, doctor, lists_import, replay, rules_test, run, scan, simulate};
+use commands::{
+    alerts_test, backup, check_config, demo, doctor, lists_import, replay, rules_test, run, scan, simulate,
+};
 use config::{LogFormat, LogSettings, Settings};
 use std::{
     path::{Path, PathBuf},
@@ -48,16 +51,27 @@ enum Command {
     /// Works on rules.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Works on alerts.
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Works on allow and deny lists.
     #[command(subcommand)]
     Lists(ListsCommand),
-    /// Copies the storage folder while the gateway runs.
+    /// Copies the storage folder while the gateway runs, or looks whether such a copy is whole.
     Backup(backup::BackupArgs),
+    /// Puts a backup where storage.path points.
+    Restore(backup::RestoreArgs),
     /// Tries each outside thing, and says how to mend what fails.
     Doctor,
     /// The locked file worker; started by the gateway, never by hand.
     #[command(hide = true)]
     FileWorker,
+}
+
+#[derive(Subcommand, Debug)]
+enum AlertsCommand {
+    /// Sends a test alert to every channel that is configured, and says what came of it.
+    Test,
 }
 
 #[derive(Subcommand, Debug)]
@@ -109,7 +123,7 @@ async fn command(cli: Cli) -> u8 {
             scan::WRONG_USE
         })
     };
-    let quiet = LogSettings { format: LogFormat::Text, level: "error".into() };
+    let quiet = LogSettings { format: LogFormat::Text, level: "error".into(), findings: Default::default() };
     match cli.command {
         Command::Run => match read() {
             Ok(settings) => {
@@ -137,11 +151,22 @@ async fn command(cli: Cli) -> u8 {
         Command::Rules(RulesCommand::Test) => {
             read().map_or_else(|code| code, |settings| rules_test::rules_test(&settings))
         }
+        Command::Alerts(AlertsCommand::Test) => match read() {
+            Ok(settings) => {
+                log(&quiet);
+                alerts_test::alerts_test(&settings).await
+            }
+            Err(code) => code,
+        },
         Command::Lists(ListsCommand::Import(args)) => {
             read().map_or_else(|code| code, |settings| lists_import::import(&args, &settings))
         }
         Command::Backup(args) => match read() {
             Ok(settings) => backup::backup(&args, &settings).await,
+            Err(code) => code,
+        },
+        Command::Restore(args) => match read() {
+            Ok(settings) => backup::restore(&args, &settings).await,
             Err(code) => code,
         },
         Command::Doctor => match read() {

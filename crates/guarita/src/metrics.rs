@@ -83,6 +83,16 @@ fn begin_at_zero() {
     for call in ["lookup", "download", "pass", "refused"] {
         counter!("guarita_media_door_total", "call" => call).increment(0);
     }
+    for outcome in ["sent", "retry", "given_up"] {
+        counter!("guarita_events_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["written", "failed", "dropped"] {
+        counter!("guarita_findings_log_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["sent", "failed", "dropped"] {
+        counter!("guarita_spans_total", "outcome" => outcome).increment(0);
+    }
+    counter!("guarita_alerts_total", "channel" => "desk", "outcome" => "dropped").increment(0);
     for scanner in ["clamav", "files", "texts"] {
         // Naming a histogram is enough: it shows with no observation.
         let _ = histogram!("guarita_scan_seconds", "scanner" => scanner);
@@ -121,6 +131,15 @@ fn describe() {
     counter!("guarita_gaps_total", "What could not be looked at, by reason.");
     counter!("guarita_deliveries_total", "Attempts at delivery to the backend, by outcome.");
     counter!("guarita_media_door_total", "Calls at the media door, by kind.");
+    counter!("guarita_rescan_files_total", "Files looked at again, by outcome.");
+    gauge!("guarita_rescan_running", "1 while a rescan is on its way.");
+    gauge!("guarita_rescan_finished_timestamp_seconds", "When the last rescan was done, seconds since 1970; 0: never.");
+    counter!("guarita_alerts_total", "Alerts, by channel and outcome.");
+    counter!("guarita_events_total", "Tries to send the backend an event, by outcome.");
+    counter!("guarita_findings_log_total", "Findings for the SIEM, by outcome.");
+    counter!("guarita_spans_total", "Spans for the trace collector, by outcome.");
+    gauge!("guarita_ready", "1 where a check of /readyz is well, by check.");
+    gauge!("guarita_disk_free_bytes", "Free under storage.path.");
     gauge!("guarita_spool_entries", "Entries in the spool, by state.");
     gauge!("guarita_spool_oldest_seconds", "Age of the oldest entry that is not finished.");
     histogram!("guarita_ack_seconds", "From a delivery's headers to its 200.");

@@ -145,11 +145,32 @@ impl Gateway for Inner {
     }
 
     fn rescan(&self) -> Answer<'_, Result<String, String>> {
-        Box::pin(std::future::ready(Err("rescans are made by the gateway itself, once a day".to_owned())))
+        let answer = match (self.settings.rescan.enabled, self.rescan.get()) {
+            (true, Some(rescan)) => {
+                rescan.ask();
+                Ok("a rescan of all that is served begins, one file at a time behind live traffic".to_owned())
+            }
+            _ => Err("rescans are turned off: set [rescan] enabled = true".to_owned()),
+        };
+        Box::pin(std::future::ready(answer))
     }
 
     fn test_alert(&self) -> Answer<'_, Result<String, String>> {
-        Box::pin(std::future::ready(Err("no alert target is configured".to_owned())))
+        Box::pin(async {
+            let tried = self.watch.alerts.test().await;
+            let said = |one: &guarita_alerts::Tried| match one.sent {
+                true => format!("{}: sent", one.channel),
+                false => format!("{}: {}", one.channel, one.detail),
+            };
+            let all = tried.iter().map(said).collect::<Vec<_>>().join("; ");
+            match (tried.is_empty(), tried.iter().all(|one| one.sent)) {
+                (true, _) => Err("no channel is configured: set [alerts.webhook], [alerts.chat], [alerts.mail] or \
+                                  [alerts.syslog]"
+                    .to_owned()),
+                (_, true) => Ok(all),
+                (_, false) => Err(all),
+            }
+        })
     }
 }
 

@@ -64,6 +64,28 @@ pub struct VerdictChanged {
     pub scanned_by: Vec<String>,
 }
 
+impl VerdictChanged {
+    /// As the backend is told (`guarita.verdict_changed`, version 1); the words are those of SPEC 6's annotation.
+    pub fn event(&self) -> serde_json::Value {
+        let findings: Vec<_> = self
+            .findings
+            .iter()
+            .map(|finding| {
+                serde_json::json!({
+                    "rule": finding.rule, "category": finding.category, "severity": finding.severity,
+                    "where": finding.place, "title": finding.title, "evidence": finding.evidence,
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "event": "guarita.verdict_changed", "version": 1, "id": self.id, "timestamp": self.at_ms / 1000,
+            "ref": self.delivery, "message": self.message, "media": self.media, "where": self.place,
+            "sha256": self.sha256, "before": self.before, "after": self.after, "revoked": self.revoked,
+            "findings": findings, "scanned_by": self.scanned_by,
+        })
+    }
+}
+
 /// `Ok(false)`: it was told before. `Err`: it could not be noted, and must be tried again.
 pub type Noted<'a> = Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>>;
 

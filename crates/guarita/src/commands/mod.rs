@@ -1,6 +1,7 @@
 //! One file a command. A command reads its arguments, uses the crates, prints, and gives the exit code.
 #![allow(clippy::print_stdout, reason = "standard output is where a command answers")]
 
+pub mod alerts_test;
 pub mod backup;
 pub mod check_config;
 pub mod demo;

@@ -6,6 +6,7 @@ mod graph;
 mod outages;
 mod redirects;
 mod refusals;
+mod rescan;
 mod rig;
 mod road;
 mod tls;

@@ -1,0 +1,184 @@
+//! Wires what happens to those who should know: the pipeline's news, readiness, the queue and the disk go to alerts, to
+//! the backend's events, to the SIEM and to traces. What each of them does with it stands in `guarita-alerts`.
+
+use crate::{config::Settings, gateway::Inner};
+use guarita_alerts::{Alerts, Detection, Event, EventTarget, FindingsLog, Kind, Outbox, Span, Traces};
+use guarita_message::{DeliveryId, Verdict};
+use guarita_pipeline::{Noted, Observer, Seen, Stage, VerdictChanged};
+use guarita_spool::{Spool as _, State};
+use std::{
+    collections::HashMap,
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// How often conditions are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Listens to the pipeline.
+pub struct Watch {
+    pub alerts: Alerts,
+    pub outbox: Outbox,
+    findings: Option<FindingsLog>,
+    traces: Option<Traces>,
+    /// Where each route's events go.
+    events: RwLock<HashMap<String, EventTarget>>,
+}
+
+impl Watch {
+    /// `key`: what the outbox is sealed with.
+    pub fn start(settings: &Settings, key: [u8; 32]) -> Result<Watch, String> {
+        let console = settings.console.public_url.as_str();
+        let path = settings.storage.path.join("events.sqlite");
+        Ok(Watch {
+            alerts: Alerts::start(&settings.alerts, console)?,
+            outbox: Outbox::open(&path, key).map_err(|error| error.to_string())?,
+            findings: FindingsLog::start(&settings.log.findings, console)?,
+            traces: Traces::start(&settings.traces)?,
+            events: RwLock::default(),
+        })
+    }
+
+    /// Where events go from now on, by route. Those without a url are left out.
+    pub fn send_events_to(&self, targets: HashMap<String, EventTarget>) {
+        *self.events.write().unwrap_or_else(PoisonError::into_inner) = targets;
+    }
+
+    fn target(&self, route: &str) -> Option<EventTarget> {
+        self.events.read().unwrap_or_else(PoisonError::into_inner).get(route).cloned()
+    }
+
+    /// Sends the backend's events until `stopped`.
+    pub async fn send_events(self: Arc<Self>, stopped: impl Future<Output = ()>) {
+        let watch = self.clone();
+        self.outbox.clone().run_sender(move |route| watch.target(route), stopped).await;
+    }
+}
+
+impl Observer for Watch {
+    fn decided(&self, seen: &Seen<'_>) {
+        let decision = seen.decision;
+        if decision.verdict == Verdict::Malicious && !decision.withheld.is_empty() && !seen.released {
+            let worst = seen.inspection.findings.iter().filter(|f| !f.shadow).max_by_key(|finding| finding.severity);
+            let detail = worst.map(|finding| format!("{} · {}", finding.category, finding.rule)).unwrap_or_default();
+            self.alerts.happened(Kind::MalwareHeld, &seen.delivery.0, &detail);
+        }
+        if let Some(findings) = &self.findings {
+            findings.note(&Detection {
+                delivery: &seen.delivery.0,
+                message: &seen.message.id,
+                channel: seen.message.channel,
+                route: seen.route,
+                received: seen.received_ms,
+                decided: seen.decided_ms,
+                findings: &seen.inspection.findings,
+                files: &seen.inspection.files,
+                withheld: &decision.withheld,
+                quarantined: decision.quarantine,
+            });
+        }
+    }
+
+    fn wants_stages(&self, delivery: &DeliveryId) -> bool {
+        self.traces.as_ref().is_some_and(|traces| traces.wants(&delivery.0))
+    }
+
+    fn stages(&self, delivery: &DeliveryId, stages: Vec<Stage>) {
+        let Some(traces) = &self.traces else { return };
+        let span = |stage: Stage| Span {
+            delivery: delivery.0.clone(),
+            name: stage.name,
+            start: stage.start,
+            end: stage.end,
+            attributes: stage.attributes,
+            failed: stage.failed,
+        };
+        traces.note(stages.into_iter().map(span).collect());
+    }
+
+    fn verdict_changed<'a>(&'a self, change: &'a VerdictChanged) -> Noted<'a> {
+        Box::pin(async {
+            let route = change.route.clone().unwrap_or_default();
+            let to_send = self.target(&route).is_some();
+            let event = Event { id: change.id.clone(), route, body: change.event().to_string().into_bytes() };
+            let first = self.outbox.note(event, to_send).await.map_err(|error| error.to_string())?;
+            if first {
+                let id = change.delivery.as_ref().map_or("", |id| &id.0);
+                let detail = format!("{} → {}", change.before, change.after);
+                self.alerts.happened(Kind::VerdictChanged, id, &detail);
+            }
+            Ok(first)
+        })
+    }
+}
+
+/// Looks at what must hold, until `stopped`: tells alerts, and keeps the gauges that alert rules ask.
+pub async fn watch_conditions(inner: Arc<Inner>, watch: Arc<Watch>, stopped: impl Future<Output = ()>) {
+    let watching = async {
+        loop {
+            look(&inner, &watch.alerts).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = watching => {}
+        () = stopped => {}
+    }
+}
+
+async fn look(inner: &Inner, alerts: &Alerts) {
+    let config = &inner.settings.alerts;
+    for check in inner.readiness().await.checks {
+        metrics::gauge!("guarita_ready", "check" => check.name.clone()).set(if check.ok { 1.0 } else { 0.0 });
+        let (name, down) = (check.name.as_str(), !check.ok && !check.warning);
+        if matches!(name, "clamav" | "sandbox") {
+            alerts.holds(Kind::ScannerBlind, name, down, &check.detail);
+        } else if let Some(route) = name.strip_prefix("backend ") {
+            alerts.holds(Kind::BackendDown, route, !check.ok, &check.detail);
+        }
+    }
+    let age = inner.engine.signature_age_seconds();
+    let old = age.is_none_or(|age| age > config.signature_days_max * 24 * 3600);
+    let detail = age.map_or_else(|| "their age is not known".to_owned(), |age| format!("{} days", age / 86_400));
+    alerts.holds(Kind::SignaturesOld, "", old, &detail);
+    if let Ok(counts) = inner.spool.counts().await {
+        let waiting = counts.by_state.iter().filter(|(state, _)| matches!(state, State::Received | State::Decided));
+        let waiting: u64 = waiting.map(|(_, entries)| entries).sum();
+        let oldest = counts.oldest_unfinished_ms.map_or(0, |received| now_ms().saturating_sub(received) / 1000);
+        let growing = waiting > config.queue_entries_max || oldest > config.queue_seconds_max;
+        alerts.holds(Kind::QueueGrowing, "", growing, &format!("{waiting} wait, the oldest for {oldest} s"));
+    }
+    if let Some(free) = free_bytes(&inner.storage) {
+        metrics::gauge!("guarita_disk_free_bytes").set(free as f64);
+        let low = free < config.disk_free_bytes_min;
+        alerts.holds(Kind::DiskNearlyFull, "", low, &format!("{:.1} GB free", free as f64 / 1e9));
+    }
+}
+
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+/// What files are looked at with, as one text; `None` while a scanner is not ready.
+pub fn stamp(inner: &Inner) -> Option<String> {
+    let mut pieces = Vec::new();
+    for inspector in &inner.engine.file_inspectors {
+        pieces.push(inspector.version()?);
+    }
+    pieces.push(format!("rules {}", inner.pipeline.brains().rules.version));
+    let lists = inner.list_files.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut hasher = DefaultHasher::new();
+    for file in lists.iter() {
+        (&file.name, file.entries, file.modified).hash(&mut hasher);
+    }
+    pieces.push(format!("lists {:x}", hasher.finish()));
+    Some(pieces.join("; "))
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
