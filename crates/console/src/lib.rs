@@ -5,6 +5,7 @@
 //! the spool and taken up by the pipeline like any entry: one road to the backend.
 
 mod actor;
+pub mod api;
 pub mod archive;
 mod audit;
 mod config;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 /// Everything at the operators' door.
 pub fn router(desk: Arc<Desk>) -> axum::Router {
     let guarded = axum::Router::new()
+        .nest("/api/v1", api::router())
         .with_state(desk.clone())
         .layer(axum::middleware::from_fn_with_state(desk.clone(), web::guard));
     health::router(desk.shared_gateway()).merge(guarded)

@@ -8,6 +8,7 @@ mod guard;
 mod serve;
 
 pub use client::Client;
+pub(crate) use forms::check;
 pub use forms::{Fields, Posted, PostedBytes, PostedHalfWay};
 pub(crate) use guard::guard;
 pub(crate) use serve::Peer;
