@@ -76,7 +76,7 @@ impl Desk {
             group.detail.clear(); // several causes: the count says enough
         }
         group.count += 1;
-        if group.ids.len() < IDS_MAX && !group.ids.contains(&id) {
+        if !id.is_empty() && group.ids.len() < IDS_MAX && !group.ids.contains(&id) {
             group.ids.push(id);
         }
     }

@@ -39,9 +39,11 @@ CREATE TABLE IF NOT EXISTS events (
     next_ms INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     last_error TEXT,
+    told INTEGER NOT NULL DEFAULT 0,    -- people were alerted of it
     sealed BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS due ON events (next_ms) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS untold ON events (noted_ms) WHERE told = 0;
 CREATE INDEX IF NOT EXISTS newest ON events (noted_ms);
 ";
 
@@ -232,6 +234,35 @@ impl Outbox {
                 events.push(inner.shown(row)?);
             }
             Ok(events)
+        })
+        .await
+    }
+
+    /// Events that nobody was alerted of yet, oldest first: an alert must outlive a crash, too.
+    pub async fn untold(&self, most: usize) -> Result<Vec<SentEvent>, OutboxError> {
+        self.run(move |inner, db| {
+            let mut select = db
+                .prepare_cached(
+                    "SELECT id, route, state, noted_ms, attempts, last_error, sealed FROM events WHERE told = 0
+                     ORDER BY noted_ms LIMIT ?1",
+                )
+                .map_err(disk)?;
+            let mut rows = select.query([most.min(1000) as i64]).map_err(disk)?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next().map_err(disk)? {
+                events.push(inner.shown(row)?);
+            }
+            Ok(events)
+        })
+        .await
+    }
+
+    pub async fn mark_told(&self, ids: Vec<String>) -> Result<(), OutboxError> {
+        self.run(move |_, db| {
+            for id in ids {
+                db.execute("UPDATE events SET told = 1 WHERE id = ?1", [id]).map_err(disk)?;
+            }
+            Ok(())
         })
         .await
     }

@@ -133,6 +133,10 @@ async fn events_wait_on_disk_until_the_backend_takes_them() {
     let recent = outbox.recent(10).await.unwrap();
     let state = |id: &str| recent.iter().find(|one| one.id == id).unwrap().state;
     assert_eq!((state("e1"), state("e2")), ("sent", "not_sent"));
+    let untold: Vec<_> = outbox.untold(10).await.unwrap().into_iter().map(|one| one.id).collect();
+    assert_eq!(untold.len(), 2);
+    outbox.mark_told(vec!["e1".into()]).await.unwrap();
+    assert_eq!(outbox.untold(10).await.unwrap().len(), 1);
     sender.abort();
     assert!(Outbox::open(&path, [8; 32]).unwrap().recent(10).await.is_err(), "another key reads nothing");
 }

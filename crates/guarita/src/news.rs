@@ -2,7 +2,7 @@
 //! the backend's events, to the SIEM and to traces. What each of them does with it stands in `guarita-alerts`.
 
 use crate::{config::Settings, gateway::Inner};
-use guarita_alerts::{Alerts, Detection, Event, EventTarget, FindingsLog, Kind, Outbox, Span, Traces};
+use guarita_alerts::{Alerts, Detection, Event, EventTarget, FindingsLog, Kind, Outbox, OutboxError, Span, Traces};
 use guarita_message::{DeliveryId, Verdict};
 use guarita_pipeline::{Noted, Observer, Seen, Stage, VerdictChanged};
 use guarita_spool::{Spool as _, State};
@@ -104,13 +104,8 @@ impl Observer for Watch {
             let route = change.route.clone().unwrap_or_default();
             let to_send = self.target(&route).is_some();
             let event = Event { id: change.id.clone(), route, body: change.event().to_string().into_bytes() };
-            let first = self.outbox.note(event, to_send).await.map_err(|error| error.to_string())?;
-            if first {
-                let id = change.delivery.as_ref().map_or("", |id| &id.0);
-                let detail = format!("{} → {}", change.before, change.after);
-                self.alerts.happened(Kind::VerdictChanged, id, &detail);
-            }
-            Ok(first)
+            // People are alerted by `alert_of_events`, from what is on disk.
+            self.outbox.note(event, to_send).await.map_err(|error| error.to_string())
         })
     }
 }
@@ -118,8 +113,16 @@ impl Observer for Watch {
 /// Looks at what must hold, until `stopped`: tells alerts, and keeps the gauges that alert rules ask.
 pub async fn watch_conditions(inner: Arc<Inner>, watch: Arc<Watch>, stopped: impl Future<Output = ()>) {
     let watching = async {
+        let mut told = Vec::new();
         loop {
             look(&inner, &watch.alerts).await;
+            told = match alert_of_events(&watch, told).await {
+                Ok(told) => told,
+                Err(error) => {
+                    tracing::warn!(%error, "alerts of changed verdicts wait");
+                    Vec::new()
+                }
+            };
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
@@ -127,6 +130,19 @@ pub async fn watch_conditions(inner: Arc<Inner>, watch: Arc<Watch>, stopped: imp
         () = watching => {}
         () = stopped => {}
     }
+}
+
+/// Alerts of events that nobody was alerted of. Those of the look before are marked now: the desk had time to pass them
+/// on, and a crash in between tells them twice rather than never.
+async fn alert_of_events(watch: &Watch, told_before: Vec<String>) -> Result<Vec<String>, OutboxError> {
+    watch.outbox.mark_told(told_before).await?;
+    let untold = watch.outbox.untold(1000).await?;
+    for event in &untold {
+        let word = |key: &str| event.body[key].as_str().unwrap_or("?").to_owned();
+        let detail = format!("{} → {}", word("before"), word("after"));
+        watch.alerts.happened(Kind::VerdictChanged, event.body["ref"].as_str().unwrap_or_default(), &detail);
+    }
+    Ok(untold.into_iter().map(|event| event.id).collect())
 }
 
 async fn look(inner: &Inner, alerts: &Alerts) {

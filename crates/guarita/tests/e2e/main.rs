@@ -1,5 +1,6 @@
 //! End to end: the real binary, a real clamd, real sockets. Each file is one subject; `rig.rs` starts the world.
 
+mod backups;
 mod crash;
 mod figures;
 mod graph;
