@@ -3,7 +3,11 @@
 
 use crate::rig::{Rig, TOKEN, ana};
 use guarita_testkit::{Media, MetaStandIn, payload, samples};
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 fn guarita(storage: &Path, arguments: &[&str]) -> (bool, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_guarita"))
@@ -128,4 +132,58 @@ async fn backups_that_are_not_whole_are_named_and_nothing_is_overwritten() {
     assert!(!done && said.contains("is not empty"), "{said}");
     let (done, said) = guarita(&storage, &["backup", &whole.display().to_string()]);
     assert!(!done && said.contains("is not empty"), "{said}");
+}
+
+/// The folder that the first version left; its times are made young again, or retention would do its work before the test.
+fn of_the_first_version(folder: &Path) -> std::path::PathBuf {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/storage-v1.tar.gz");
+    let unpacked = Command::new("tar").arg("-xzmf").arg(archive).arg("-C").arg(folder).status().expect("tar is there");
+    assert!(unpacked.success());
+    let data = folder.join("data");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let media = rusqlite::Connection::open(data.join("media.sqlite")).unwrap();
+    media.execute("UPDATE media SET seen_ms = ?1", [now]).unwrap();
+    data
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_the_first_version_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = of_the_first_version(folder.path());
+    let shown = data.display().to_string();
+    let (done, said) = guarita(&folder.path().join("elsewhere"), &["backup", "--verify", &shown]);
+    assert!(done && said.contains("7 entries"), "{said}");
+    let spool = rusqlite::Connection::open(data.join("spool.db")).unwrap();
+    let layout: i64 = spool.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(layout, 1, "looking changes nothing");
+    drop(spool);
+
+    let mut rig = Rig::prepare(Some(data)).await;
+    rig.launch(&[
+        ("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"),
+        ("GUARITA__STORAGE__RETENTION_DAYS", "36500"),
+        ("GUARITA__STORAGE__QUARANTINE_DAYS", "36500"),
+    ])
+    .await;
+    rig.arrived("wamid.OLD7").await;
+    let ids: Vec<String> =
+        rig.backend.received().iter().map(|one| one.message()["id"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(ids, ["wamid.OLD4", "wamid.OLD5", "wamid.OLD6", "wamid.OLD7"], "in order, and none twice");
+    let door = async |id: &str| MetaStandIn::get(&format!("{}/v23.0/{id}", rig.door()), Some(TOKEN)).await.unwrap();
+    assert_eq!(door("980002").await.0, 404, "what was withheld stays withheld");
+    let (status, _, body) = door("980001").await;
+    assert_eq!(status, 200);
+    let found: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let (status, _, bytes) = MetaStandIn::get(found["url"].as_str().unwrap(), None).await.unwrap();
+    assert_eq!(status, 200);
+    assert!(bytes.starts_with(b"\x89PNG"));
+    assert!(rig.meta.lookups().is_empty(), "nothing is fetched anew");
+    post_text(&rig, "wamid.NEW1", 9).await;
+    rig.arrived("wamid.NEW1").await;
+    // The backend has it a moment before it is noted.
+    let end = Instant::now() + Duration::from_secs(10);
+    while !rig.console_get("/metrics").await.1.contains("guarita_spool_entries{state=\"delivered\"} 8") {
+        assert!(Instant::now() < end, "{}", rig.console_get("/metrics").await.1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
