@@ -27,9 +27,14 @@ pub use gateway::{
 };
 pub use people::People;
 pub use store::{Store, StoreError};
-pub use web::serve;
+pub use web::{CONTROL_SOCKET, bind_control, serve, serve_control};
 
 use std::sync::Arc;
+
+/// The admin API for commands on this machine; see [`serve_control`].
+pub fn control_router(desk: Arc<Desk>) -> axum::Router {
+    axum::Router::new().nest("/api/v1", api::router()).with_state(desk)
+}
 
 /// Everything at the operators' door.
 pub fn router(desk: Arc<Desk>) -> axum::Router {

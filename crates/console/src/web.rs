@@ -3,11 +3,14 @@
 //! desk does.
 
 mod client;
+mod control;
 mod forms;
 mod guard;
 mod serve;
 
 pub use client::Client;
+pub(crate) use control::LocalUser;
+pub use control::{CONTROL_SOCKET, bind_control, serve_control};
 pub(crate) use forms::check;
 pub use forms::{Fields, Posted, PostedBytes, PostedHalfWay};
 pub(crate) use guard::guard;

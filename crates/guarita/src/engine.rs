@@ -70,7 +70,7 @@ impl Engine {
         let language = settings.policy.notice_language;
         let own = Some(settings.policy.rules.as_path());
         let rules = Arc::new(rules::load(own, language)?);
-        let loaded = if wanted.lists { lists::load(&settings.policy.lists)? } else { None };
+        let loaded = if wanted.lists { lists::load(&settings.policy.lists, &[])? } else { None };
         let lists = loaded.map(|loaded| loaded.lists);
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let mut file_inspectors: Vec<Arc<dyn FileInspector>> = Vec::new();
@@ -97,7 +97,7 @@ impl Engine {
             files = Some(cached);
         }
         Ok(Engine {
-            brains: Brains { rules, lists },
+            brains: Brains { rules, lists, exceptions: Arc::default() },
             file_inspectors,
             follower: follower(settings)?,
             clamav,

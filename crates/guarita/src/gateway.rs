@@ -38,6 +38,7 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     inner: Arc<Inner>,
+    desk: Arc<Desk>,
 }
 
 /// What the doors hold together; the console asks it through `operators.rs`.
@@ -51,7 +52,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) started: Instant,
     pub(crate) trying: tokio::sync::Semaphore,
-    pub(crate) exceptions: std::sync::Mutex<Vec<guarita_console::Exception>>,
+    /// The console's entries in the lists; held while lists are read, so that one reading ends before the next begins.
+    pub(crate) list_entries: tokio::sync::Mutex<Vec<guarita_inspect::links::ListEntry>>,
     pub(crate) watch: Arc<news::Watch>,
     pub(crate) rescan: std::sync::OnceLock<Arc<Rescan>>,
 }
@@ -174,7 +176,7 @@ impl Gateway {
             settings: settings.clone(),
             started: Instant::now(),
             trying: tokio::sync::Semaphore::new(1),
-            exceptions: std::sync::Mutex::default(),
+            list_entries: tokio::sync::Mutex::default(),
             watch: told.clone(),
             rescan: std::sync::OnceLock::new(),
         });
@@ -194,6 +196,15 @@ impl Gateway {
             store,
         }));
         desk.apply_exceptions().await.map_err(|error| other("exceptions")(&error))?;
+        let control = folder.join(guarita_console::CONTROL_SOCKET);
+        let control = guarita_console::bind_control(&control).map_err(|error| other("control socket")(&error))?;
+        tasks.push(tokio::spawn(guarita_console::serve_control(
+            control,
+            guarita_console::control_router(desk.clone()),
+            rustix::process::getuid().as_raw(),
+            until(&stopped),
+        )));
+        tasks.push(tokio::spawn(watch_exceptions(desk.clone(), until(&stopped))));
         let router = guarita_console::router(desk.clone());
         tasks.push(tokio::spawn(guarita_console::serve(
             console_listener,
@@ -204,7 +215,12 @@ impl Gateway {
         tasks.push(tokio::spawn(watch_readiness(inner.clone(), until(&stopped))));
         tasks.push(tokio::spawn(watch_lists(inner.clone(), settings.policy.lists.clone(), until(&stopped))));
         tracing::info!(%receive, media = ?media_address, %console, "the gateway is up");
-        Ok(Gateway { receive, media: media_address, console, stop, tasks, inner })
+        Ok(Gateway { receive, media: media_address, console, stop, tasks, inner, desk })
+    }
+
+    /// What the console can do; for the demo, and for the first start's link.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
     pub async fn readiness(&self) -> Readiness {
@@ -264,6 +280,14 @@ impl Inner {
     }
 }
 
+/// Puts exceptions out of force when they end.
+async fn watch_exceptions(desk: Arc<Desk>, stopped: impl Future<Output = ()>) {
+    tokio::select! {
+        () = desk.watch_exceptions() => {}
+        () = stopped => {}
+    }
+}
+
 /// Says in the log what is not ready, when that changes.
 async fn watch_readiness(inner: Arc<Inner>, stopped: impl Future<Output = ()>) {
     let watching = async {
@@ -295,26 +319,11 @@ async fn watch_lists(inner: Arc<Inner>, folder: std::path::PathBuf, stopped: imp
     let watching = async {
         let mut before = None;
         loop {
-            let (asked, known) = (folder.clone(), before.clone());
-            let read = tokio::task::spawn_blocking(move || {
-                let now = lists::stamp(&asked);
-                let loaded = (known.as_ref() != Some(&now)).then(|| lists::load(&asked));
-                (now, loaded)
-            });
-            if let Ok((now, Some(loaded))) = read.await {
-                match loaded {
-                    Ok(loaded) => {
-                        let entries = loaded.as_ref().map_or(0, |loaded| loaded.lists.entries());
-                        tracing::info!(files = now.len(), entries, "lists in force");
-                        let mut brains = inner.pipeline.brains();
-                        brains.lists = loaded.as_ref().map(|loaded| loaded.lists.clone());
-                        inner.pipeline.replace_brains(brains);
-                        *inner.list_files.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                            loaded.map(|loaded| loaded.files).unwrap_or_default();
-                    }
-                    Err(error) => tracing::error!(%error, "a list was not read; the lists before it stay in force"),
-                }
-                before = Some(now);
+            let asked = folder.clone();
+            let now = tokio::task::spawn_blocking(move || lists::stamp(&asked)).await.ok();
+            if now != before {
+                inner.load_lists().await;
+                before = now;
             }
             tokio::time::sleep(Duration::from_secs(10)).await;
         }

@@ -7,7 +7,7 @@
 use crate::rules::LoadError;
 use guarita_inspect::{
     Lists,
-    links::{Feed, ListBuilder, ListSide, parse_feed},
+    links::{Feed, ListBuilder, ListEntry, ListSide, parse_feed},
 };
 use std::{
     path::{Path, PathBuf},
@@ -49,8 +49,8 @@ pub fn stamp(folder: &Path) -> Stamp {
     stamp
 }
 
-/// Reads the folder; `None`: no folder is configured, or it holds no list.
-pub fn load(folder: &Path) -> Result<Option<Loaded>, LoadError> {
+/// Reads the folder, and adds the console's own entries; `None`: there is nothing to add up.
+pub fn load(folder: &Path, own: &[ListEntry]) -> Result<Option<Loaded>, LoadError> {
     let (mut builder, mut files) = (ListBuilder::default(), Vec::new());
     for (path, modified, bytes) in stamp(folder) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -66,7 +66,10 @@ pub fn load(folder: &Path) -> Result<Option<Loaded>, LoadError> {
         }
         files.push(ListFile { name, entries: parsed.entries.len(), modified });
     }
-    Ok((!files.is_empty()).then(|| Loaded { lists: Arc::new(builder.build()), files }))
+    own.iter().for_each(|entry| {
+        builder.add(entry);
+    });
+    Ok((!files.is_empty() || !own.is_empty()).then(|| Loaded { lists: Arc::new(builder.build()), files }))
 }
 
 /// Which way a file of this name speaks.

@@ -14,7 +14,8 @@ mod rules;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    alerts_test, backup, check_config, demo, doctor, lists_import, replay, rules_test, run, scan, simulate,
+    alerts_test, backup, check_config, demo, doctor, erase, lists_import, people, replay, rules_test, run, scan,
+    simulate,
 };
 use config::{LogFormat, LogSettings, Settings};
 use std::{
@@ -61,6 +62,17 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Puts a backup where storage.path points.
     Restore(backup::RestoreArgs),
+    /// The console's people.
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// Tokens of programs that use the admin API.
+    #[command(subcommand)]
+    Token(people::TokenCommand),
+    /// The record of who did what.
+    #[command(subcommand)]
+    Audit(people::AuditCommand),
+    /// Forgets a person: their messages, files, and what they are found by.
+    Erase(erase::EraseArgs),
     /// Tries each outside thing, and says how to mend what fails.
     Doctor,
     /// The locked file worker; started by the gateway, never by hand.
@@ -167,6 +179,22 @@ async fn command(cli: Cli) -> u8 {
         },
         Command::Restore(args) => match read() {
             Ok(settings) => backup::restore(&args, &settings).await,
+            Err(code) => code,
+        },
+        Command::User(command) => match read() {
+            Ok(settings) => people::user(command, &settings).await,
+            Err(code) => code,
+        },
+        Command::Token(command) => match read() {
+            Ok(settings) => people::token(command, &settings).await,
+            Err(code) => code,
+        },
+        Command::Audit(command) => match read() {
+            Ok(settings) => people::audit(command, &settings).await,
+            Err(code) => code,
+        },
+        Command::Erase(args) => match read() {
+            Ok(settings) => erase::erase(&args, &settings).await,
             Err(code) => code,
         },
         Command::Doctor => match read() {

@@ -9,10 +9,15 @@ use crate::{
     look::{look_at_file, look_at_words},
 };
 use guarita_console::{
-    Answer, BackendInfo, Check, Exception, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Snapshot, Tried,
+    Answer, BackendInfo, Check, Exception, ExceptionKind, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Side,
+    Snapshot, Tried,
 };
-use guarita_inspect::{Content, FileUnderScan};
+use guarita_inspect::{
+    Content, FileUnderScan,
+    links::{ListEntry, ListKind, ListSide},
+};
 use guarita_message::{ContentHash, Inspection, PartBody, TextRole};
+use guarita_policy::Exceptions;
 use guarita_spool::Spool as _;
 use sha2::{Digest, Sha256};
 use std::{
@@ -133,7 +138,14 @@ impl Gateway for Inner {
 
     fn apply_exceptions(&self, all: Vec<Exception>) -> Answer<'_, ()> {
         Box::pin(async move {
-            *self.exceptions.lock().unwrap_or_else(PoisonError::into_inner) = all;
+            let (exceptions, entries) = in_force(&all);
+            self.pipeline.change_brains(|brains| brains.exceptions = Arc::new(exceptions));
+            let mut known = self.list_entries.lock().await;
+            if *known != entries {
+                *known = entries;
+                drop(known);
+                self.load_lists().await;
+            }
         })
     }
 
@@ -174,7 +186,96 @@ impl Gateway for Inner {
     }
 }
 
+/// For commands that open the storage folder while no gateway runs.
+pub struct NoGateway;
+
+const NOT_RUNNING: &str = "no gateway runs here";
+
+impl Gateway for NoGateway {
+    fn readiness(&self) -> Answer<'_, Readiness> {
+        Box::pin(std::future::ready(Readiness { ready: false, checks: Vec::new() }))
+    }
+    fn metrics(&self) -> Answer<'_, String> {
+        Box::pin(std::future::ready(String::new()))
+    }
+    fn snapshot(&self) -> Snapshot {
+        Snapshot { scanner: NOT_RUNNING.into(), ..Snapshot::default() }
+    }
+    fn rules(&self) -> Rules {
+        Rules::default()
+    }
+    fn try_text(&self, _: String) -> Answer<'_, Result<Tried, String>> {
+        Box::pin(std::future::ready(Err(NOT_RUNNING.into())))
+    }
+    fn try_url(&self, _: String) -> Answer<'_, Result<Tried, String>> {
+        Box::pin(std::future::ready(Err(NOT_RUNNING.into())))
+    }
+    fn try_file(&self, _: String, _: Vec<u8>) -> Answer<'_, Result<Tried, String>> {
+        Box::pin(std::future::ready(Err(NOT_RUNNING.into())))
+    }
+    fn backends(&self) -> Vec<BackendInfo> {
+        Vec::new()
+    }
+    fn settings(&self) -> Vec<Setting> {
+        Vec::new()
+    }
+    fn apply_exceptions(&self, _: Vec<Exception>) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+    fn reload(&self) -> Answer<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err(NOT_RUNNING.into())))
+    }
+    fn rescan(&self) -> Answer<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err(NOT_RUNNING.into())))
+    }
+    fn test_alert(&self) -> Answer<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err(NOT_RUNNING.into())))
+    }
+}
+
+/// The console's exceptions as policy knows them, and those that are lines of a list: domains, and denied contents.
+fn in_force(all: &[Exception]) -> (Exceptions, Vec<ListEntry>) {
+    let (mut exceptions, mut entries) = (Exceptions::default(), Vec::new());
+    for one in all {
+        let name = format!("exception {}", one.id);
+        let listed = |side, kind| ListEntry { side, kind, value: one.value.clone() };
+        match (one.side, one.kind) {
+            (Side::Allow, ExceptionKind::Hash) => match one.value.parse() {
+                Ok(hash) => exceptions.add_hash(hash, one.covers_malware, &name),
+                Err(_) => tracing::warn!(id = one.id, "an exception names no hash and is not in force"),
+            },
+            (Side::Allow, ExceptionKind::Sender) => exceptions.add_sender(&one.value, &name),
+            (Side::Allow, ExceptionKind::Rule) => exceptions.add_rule(&one.value, &name),
+            (Side::Allow, ExceptionKind::Domain) => entries.push(listed(ListSide::Allow, ListKind::Domain)),
+            (Side::Deny, ExceptionKind::Domain) => entries.push(listed(ListSide::Deny, ListKind::Domain)),
+            (Side::Deny, ExceptionKind::Hash) => entries.push(listed(ListSide::Deny, ListKind::Hash)),
+            // The desk takes none of these.
+            (Side::Deny, ExceptionKind::Sender | ExceptionKind::Rule) => {}
+        }
+    }
+    (exceptions, entries)
+}
+
 impl Inner {
+    /// Reads the lists' folder and adds the console's entries; a list that cannot be read leaves the old ones in force.
+    pub(crate) async fn load_lists(&self) {
+        let own = self.list_entries.lock().await;
+        let (folder, entries) = (self.settings.policy.lists.clone(), own.clone());
+        let loaded = tokio::task::spawn_blocking(move || lists::load(&folder, &entries)).await;
+        match loaded {
+            Ok(Ok(loaded)) => {
+                let (lists, files) = loaded.map_or((None, Vec::new()), |loaded| (Some(loaded.lists), loaded.files));
+                let entries = lists.as_ref().map_or(0, |lists| lists.entries());
+                tracing::info!(files = files.len(), entries, "lists in force");
+                self.pipeline.change_brains(|brains| brains.lists = lists);
+                *self.list_files.lock().unwrap_or_else(PoisonError::into_inner) = files;
+            }
+            Ok(Err(error)) => tracing::error!(%error, "a list was not read; the lists before it stay in force"),
+            Err(_) => tracing::error!("reading the lists crashed; the lists before it stay in force"),
+        }
+        drop(own);
+    }
+
     async fn try_words(&self, body: PartBody) -> Result<Tried, String> {
         let brains = self.pipeline.brains();
         let looked = tokio::task::spawn_blocking(move || look_at_words(&brains, body)).await;

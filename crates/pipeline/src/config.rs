@@ -3,7 +3,7 @@
 use guarita_deliver::Backend;
 use guarita_inspect::{FileInspector, LinkFollower, Lists};
 use guarita_media::{BlobStore, Fetch, Index};
-use guarita_policy::Policy;
+use guarita_policy::{Exceptions, Policy};
 use guarita_rules::RuleSet;
 use guarita_spool::Spool;
 use guarita_webhook::WithheldAs;
@@ -66,6 +66,8 @@ pub struct RouteSettings {
 pub struct Brains {
     pub rules: Arc<RuleSet>,
     pub lists: Option<Arc<Lists>>,
+    /// What people said to let pass.
+    pub exceptions: Arc<Exceptions>,
 }
 
 /// The url at the media door for a media id, as a webhook may carry it; `None`: the door is off.

@@ -6,13 +6,13 @@ use crate::{
     observe::{Nobody, Observer, Seen, Stage, Stages},
     outgoing::{findings_header, media_states, order, released},
     terms::{summary, terms},
-    texts::{FollowedLinks, follow_links, inspect_texts, keep_worst},
+    texts::{FollowedLinks, follow_links, inspect_texts, keep_worst, note_listed_files},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use guarita_deliver::{GIVE_UP_MILLIS, Outcome, Outgoing, REFUSALS_MAX, wait_before_retry};
 use guarita_message::{Decision, Inspection, Lane, Message, PartBody, Verdict};
-use guarita_policy::{Circumstances, decide};
+use guarita_policy::{Circumstances, decide, except};
 use guarita_spool::{Claimed, Decided, Filter, Finish, Spool, SpoolError};
 use std::{
     collections::HashMap,
@@ -227,7 +227,10 @@ impl Pipeline {
             let message = self.round_two(message, &mut inspection, &brains, body.len()).await;
             stages.end("scan", began, false, &[("scanner", "texts")]);
             let began = stages.begin();
+            note_listed_files(&mut inspection, &brains);
+            let excepted = except(&message, &mut inspection, &brains.exceptions);
             let mut decision = decide(&message, &inspection, &route.policy, circumstances);
+            decision.because.extend(excepted);
             if claimed.released_by.is_some() {
                 decision = released(decision);
             }
@@ -414,9 +417,9 @@ impl Pipeline {
         self.parts.brains.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Puts new rules and lists in force; entries in work end with the old ones.
-    pub fn replace_brains(&self, brains: Brains) {
-        *self.parts.brains.write().unwrap_or_else(std::sync::PoisonError::into_inner) = brains;
+    /// Puts new rules, lists or exceptions in force; entries in work end with the old ones.
+    pub fn change_brains(&self, change: impl FnOnce(&mut Brains)) {
+        change(&mut self.parts.brains.write().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
     /// How often each rule spoke since the start; at most [`HITS_MAX`] rules.

@@ -12,7 +12,7 @@ mod origin;
 use crate::{
     Pipeline, VerdictChanged,
     files::on_disk,
-    texts::{FollowedLinks, inspect_texts},
+    texts::{FollowedLinks, inspect_texts, listed_file},
 };
 use futures_util::future::join_all;
 use guarita_inspect::FileUnderScan;
@@ -304,7 +304,10 @@ impl Rescan {
                 inspection = judged;
             }
         }
-        inspection.findings.retain(|finding| finding.place == place && !finding.shadow);
+        let brains = self.pipeline.brains();
+        inspection.findings.extend(listed_file(&brains, &one.content.hash, &place));
+        let excepted = |finding: &Finding| brains.exceptions.for_file(finding, Some(&one.content.hash)).is_some();
+        inspection.findings.retain(|finding| finding.place == place && !finding.shadow && !excepted(finding));
         inspection
     }
 

@@ -5,12 +5,13 @@ use crate::Brains;
 use futures_util::{StreamExt as _, stream};
 use guarita_inspect::{
     LinkContext, LinkFollower, TextContext, find_links, inspect_link, inspect_text,
-    links::{Followed, leads_elsewhere},
+    links::{Followed, ListHit, leads_elsewhere},
 };
 use guarita_message::{
-    FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Severity, Subject,
-    TextRole,
+    Category, ContentHash, FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Inspection, Message, PartBody,
+    Severity, Subject, TextRole,
 };
+use guarita_rules::Language;
 use std::collections::HashMap;
 
 /// Findings in texts and links of one message; what is beyond is a gap. Decisions are made on all of them: a cut before
@@ -168,6 +169,39 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
             return;
         }
     }
+}
+
+/// What the operators' lists say of the files themselves: a finding for each whose content is denied.
+pub(crate) fn note_listed_files(inspection: &mut Inspection, brains: &Brains) {
+    let listed: Vec<Finding> =
+        inspection.files.iter().filter_map(|file| listed_file(brains, &file.sha256?, &file.place)).collect();
+    inspection.findings.extend(listed);
+}
+
+/// The finding, where this content is denied.
+pub(crate) fn listed_file(brains: &Brains, hash: &ContentHash, place: &str) -> Option<Finding> {
+    let hit = brains.lists.as_ref()?.look_up_hash(hash);
+    if !matches!(hit, ListHit::Denied | ListHit::DeniedMalware) {
+        return None;
+    }
+    let title = match brains.rules.language {
+        Language::Portuguese => "Arquivo na sua lista de bloqueio",
+        Language::English => "File on your deny list",
+        Language::Spanish => "Archivo en su lista de bloqueo",
+    };
+    Some(Finding {
+        rule: "lists/denied-file".into(),
+        category: Category::Malware,
+        severity: Severity::Critical,
+        place: place.to_owned(),
+        inside: String::new(),
+        title: title.into(),
+        why: String::new(),
+        evidence: hash.to_string(),
+        subject: Subject::File,
+        span: None,
+        shadow: false,
+    })
 }
 
 /// Stops at the bound, and says so: what was not looked at is a gap.

@@ -5,10 +5,12 @@
 
 mod decide;
 mod defang;
+mod exceptions;
 mod notice;
 mod table;
 
 pub use decide::{Circumstances, decide, explain};
 pub use defang::{defang, redact};
+pub use exceptions::{Exceptions, except};
 pub use notice::notice;
 pub use table::{Does, Line, OnDeadline, Policy, PolicyError};

@@ -154,7 +154,7 @@ impl OneOrMore<String> {
 }
 
 /// `*` stands for any characters, everything else for itself. Linear in `value` for each `*`.
-fn glob(pattern: &str, value: &str) -> bool {
+pub(crate) fn glob(pattern: &str, value: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == value };
     let Some(mut value) = value.strip_prefix(first) else { return false };
     let mut pieces: Vec<&str> = rest.split('*').collect();

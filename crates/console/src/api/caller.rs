@@ -5,7 +5,7 @@ use crate::{
     actor::Actor,
     desk::Desk,
     people::Stage,
-    web::{self, Client},
+    web::{self, Client, LocalUser},
 };
 use axum::{
     extract::FromRequestParts,
@@ -19,6 +19,9 @@ impl FromRequestParts<Arc<Desk>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
+        if let Some(user) = parts.extensions.get::<LocalUser>() {
+            return Ok(Caller(Actor::local(&user.0)));
+        }
         let client = Client::of(parts);
         let nobody = || Problem::new(StatusCode::UNAUTHORIZED, "send a token of this console: Authorization: Bearer …");
         if let Some(value) = parts.headers.get(header::AUTHORIZATION) {

@@ -139,9 +139,26 @@ async fn show(args: &DemoArgs) -> Result<bool, Box<dyn std::error::Error>> {
         return Ok(right);
     }
     println!("\nThe console stays open at http://{}. Ctrl-C ends the demo.", gateway.console);
+    match demo_account(&gateway).await {
+        Ok(password) => println!("  log in as  demo\n  password   {password}"),
+        Err(error) => println!("  log in as before: {error}"),
+    }
     let _ = tokio::signal::ctrl_c().await;
     gateway.stop().await;
     Ok(right)
+}
+
+/// An admin for whoever watches; a password of this demo alone.
+async fn demo_account(gateway: &Gateway) -> Result<String, Box<dyn std::error::Error>> {
+    let mut random = [0u8; 8];
+    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+    let text = hex::encode(random);
+    let pieces: Vec<&str> = (0..4).map(|at| &text[at * 4..at * 4 + 4]).collect();
+    let password = pieces.join("-");
+    let by = guarita_console::Actor::local("demo");
+    let role = guarita_console::Role::Admin;
+    gateway.desk().people().add_with_password(&by, "demo", role, &password).await?;
+    Ok(password)
 }
 
 fn settings(
@@ -161,7 +178,7 @@ fn settings(
         "backend": {"url": backend.url(), "secret": BACKEND_SECRET},
         "media": {"listen": "127.0.0.1:0", "public_url": ""},
         "storage": {"path": storage.display().to_string()},
-        "console": {"listen": console},
+        "console": {"listen": console, "second_step": false},
     }))?;
     // What the operator set in the environment (a clamd elsewhere, a language) counts for the demo as well.
     Ok(Settings::layer(

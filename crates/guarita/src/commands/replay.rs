@@ -39,7 +39,7 @@ pub fn replay(args: &ReplayArgs, settings: &Settings) -> u8 {
             return 1;
         }
     };
-    let brains = Brains { rules: Arc::new(set), lists: None };
+    let brains = Brains { rules: Arc::new(set), lists: None, exceptions: Arc::default() };
     let by = if settings.backend.split { SplitBy::Message } else { SplitBy::Conversation };
     let units = match guarita_webhook::split(&body, by) {
         Ok(units) => units,

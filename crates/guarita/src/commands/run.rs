@@ -1,6 +1,6 @@
 //! `guarita run`: the gateway, until a signal ends it.
 
-use crate::{config::Settings, gateway::Gateway};
+use crate::{commands::people::base_url, config::Settings, gateway::Gateway};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub async fn run(settings: Settings, file: &str) -> u8 {
@@ -11,6 +11,7 @@ pub async fn run(settings: Settings, file: &str) -> u8 {
     if settings.graph.access_token.is_empty() {
         tracing::warn!("graph.access_token is empty: attachments cannot be fetched, and go on unscanned and unserved");
     }
+    let base = base_url(&settings);
     let gateway = match Gateway::start(settings).await {
         Ok(gateway) => gateway,
         Err(error) => {
@@ -18,6 +19,14 @@ pub async fn run(settings: Settings, file: &str) -> u8 {
             return 1;
         }
     };
+    // On the terminal, never in the log: whoever has it becomes the first admin.
+    match gateway.desk().people().first_link().await {
+        Ok(Some(secret)) => println!(
+            "\nNobody may enter the console yet. Make the first admin, within a day, at\n  {base}/setup/{secret}\n"
+        ),
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "no set-up link could be made; `guarita user add` makes an account"),
+    }
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         eprintln!("guarita run: the system gives no signals");

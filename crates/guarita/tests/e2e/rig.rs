@@ -20,6 +20,7 @@ pub struct Rig {
     pub media: u16,
     pub console: u16,
     config: PathBuf,
+    storage: PathBuf,
     child: Option<Child>,
     _folder: tempfile::TempDir,
 }
@@ -62,7 +63,7 @@ impl Rig {
             storage.display(),
         );
         std::fs::write(&config, text).expect("the folder is ours");
-        Rig { meta, backend, public, media, console, config, child: None, _folder: folder }
+        Rig { meta, backend, public, media, console, config, storage, child: None, _folder: folder }
     }
 
     pub async fn launch(&mut self, environment: &[(&str, &str)]) {
@@ -83,6 +84,17 @@ impl Rig {
             assert!(Instant::now() < end, "the gateway did not open its doors:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The binary under test, with this rig's configuration, for a command of one's own.
+    pub fn binary(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guarita"));
+        command.args(["--config", &self.config.display().to_string()]);
+        command
+    }
+
+    pub fn storage(&self) -> &Path {
+        &self.storage
     }
 
     pub async fn wait_ready(&self) {
