@@ -21,7 +21,7 @@ pub use erase::Erased;
 pub use exceptions::{Exception, ExceptionKind, NewException, Side};
 pub use health::{TRY_FILE_BYTES_MAX, TRY_TEXT_BYTES_MAX};
 pub use mask::{mask_name, mask_sender};
-pub use overview::{Bucket, Figures, HELD_COUNT_MAX, Overview, Quantiles};
+pub use overview::{Bucket, Figures, HELD_COUNT_MAX, Overview, Quantiles, WANTS_COUNT_MAX, Wants};
 pub use quarantine::{Archive, Release};
 pub use view::{
     Contents, FileView, FindingView, Listed, MessageView, Moment, MomentKind, Page, PartView, ReadMessage, Search, Seen,

@@ -12,6 +12,7 @@ mod config;
 mod desk;
 mod gateway;
 mod health;
+pub mod pages;
 pub mod people;
 #[cfg(any(test, feature = "seeded"))]
 pub mod seeded;
@@ -40,6 +41,7 @@ pub fn control_router(desk: Arc<Desk>) -> axum::Router {
 pub fn router(desk: Arc<Desk>) -> axum::Router {
     let guarded = axum::Router::new()
         .nest("/api/v1", api::router())
+        .merge(pages::router())
         .with_state(desk.clone())
         .layer(axum::middleware::from_fn_with_state(desk.clone(), web::guard));
     health::router(desk.shared_gateway()).merge(guarded)

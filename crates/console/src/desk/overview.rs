@@ -29,6 +29,13 @@ pub struct Overview {
     pub bucket_seconds: u64,
 }
 
+/// Held messages and dead letters; the held are counted up to [`WANTS_COUNT_MAX`].
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Wants {
+    pub held: u64,
+    pub dead: u64,
+}
+
 /// One stretch of time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Bucket {
@@ -60,6 +67,8 @@ pub struct Quantiles {
 
 /// Held entries are counted up to here; more are shown as "this many or more".
 pub const HELD_COUNT_MAX: usize = 1_000;
+/// The same for the side bar, which every page draws.
+pub const WANTS_COUNT_MAX: usize = 100;
 /// Buckets shown, and how wide they may be.
 const BUCKETS: u64 = 48;
 
@@ -89,6 +98,18 @@ impl Desk {
             figures: Figures::read(&metrics),
             bucket_seconds: history.get(..2).map_or(0, |two| (two[1].from_ms - two[0].from_ms) / 1000),
             history,
+        })
+    }
+
+    /// What wants a person, for the side bar of every page; cheap.
+    pub async fn wants(&self, actor: &Actor) -> Done<Wants> {
+        self.need(actor, Scope::Read)?;
+        let counts = self.spool.counts().await?;
+        let held = Filter { quarantine: Some(true), ..Filter::default() };
+        let held = self.spool.list(held, WANTS_COUNT_MAX).await?;
+        Ok(Wants {
+            held: held.iter().filter(|record| record.released_by.is_none()).count() as u64,
+            dead: counts.by_state.iter().find(|(state, _)| *state == State::DeadLettered).map_or(0, |(_, count)| *count),
         })
     }
 
