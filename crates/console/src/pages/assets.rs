@@ -91,7 +91,16 @@ mod tests {
         for forbidden in ["@import", "url(", "http://", "https://"] {
             assert!(!style.contains(forbidden), "style: {forbidden}");
         }
-        for forbidden in ["eval(", "new Function", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "http://", "https://"] {
+        for forbidden in [
+            "eval(",
+            "new Function",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "http://",
+            "https://",
+        ] {
             assert!(!script.contains(forbidden), "script: {forbidden}");
         }
     }

@@ -47,7 +47,8 @@ pub fn audit(look: &Look, found: &Page<Row>, verified: Option<&(u64, Option<Brok
 
 /// A message's id leads to it.
 fn target(row: &Row) -> Markup {
-    let id = row.target.len() == 26 && row.target.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let id =
+        row.target.len() == 26 && row.target.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     html! {
         @if id { a data-open href={ "/messages/" (row.target) } { code { (row.target) } } }
         @else if !row.target.is_empty() { code { (evidence::visible(&row.target)) } }

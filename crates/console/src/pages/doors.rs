@@ -171,7 +171,10 @@ async fn log_out(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 fn out(client: &Client) -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/login")), (header::SET_COOKIE, web::no_cookie(client))])
+    (
+        StatusCode::SEE_OTHER,
+        [(header::LOCATION, HeaderValue::from_static("/login")), (header::SET_COOKIE, web::no_cookie(client))],
+    )
         .into_response()
 }
 

@@ -48,7 +48,8 @@ pub fn marked(words: &Words, text: &str, marks: &[Mark<'_>]) -> Markup {
         out.push_str("\">");
         write_visible(&mut out, shown, start, end, &breaks);
         out.push_str("</mark>");
-        let mut named: Vec<usize> = marks.iter().filter(|m| m.end == end && m.start <= start).map(|m| m.number).collect();
+        let mut named: Vec<usize> =
+            marks.iter().filter(|m| m.end == end && m.start <= start).map(|m| m.number).collect();
         named.dedup();
         for number in named {
             let _ = write!(out, "<a class=\"ref\" href=\"#finding-{number}\">{number}</a>");
@@ -369,12 +370,17 @@ mod tests {
 
     #[test]
     fn any_mark_on_any_text_gives_whole_markup() {
-        let texts = ["", "é", "a<script>alert(1)</script>b", "\u{202e}gpj.exe \u{200b}\0", "🙂https://x.y\"'&", "a.b.c://d.e"];
+        let texts =
+            ["", "é", "a<script>alert(1)</script>b", "\u{202e}gpj.exe \u{200b}\0", "🙂https://x.y\"'&", "a.b.c://d.e"];
         for text in texts {
             for start in 0..text.len() + 3 {
                 for end in 0..text.len() + 3 {
-                    let shown = marked(words(), text, &[mark(start, end, 1, "high"), mark(1, 2, 2, "low")]).into_string();
-                    assert!(!shown.contains("<script") && !shown.contains('\u{202e}') && !shown.contains('\0'), "{shown}");
+                    let shown =
+                        marked(words(), text, &[mark(start, end, 1, "high"), mark(1, 2, 2, "low")]).into_string();
+                    assert!(
+                        !shown.contains("<script") && !shown.contains('\u{202e}') && !shown.contains('\0'),
+                        "{shown}"
+                    );
                     assert_eq!(shown.matches("<mark").count(), shown.matches("</mark>").count());
                     assert_eq!(shown.matches("<span").count(), shown.matches("</span>").count());
                 }

@@ -374,9 +374,11 @@ fn part_pair(look: &Look, view: &MessageView, part: &PartView, after: Option<&se
 /// What stands in the place of what was withheld.
 fn notices(look: &Look, view: &MessageView, after: Option<&serde_json::Value>) -> Markup {
     let words = look.words;
-    let found = view.messages.iter().filter(|message| !message.withheld.is_empty()).filter_map(|message| {
-        Some((message, text_at(after?, &message.pointer, "/text/body")?))
-    });
+    let found = view
+        .messages
+        .iter()
+        .filter(|message| !message.withheld.is_empty())
+        .filter_map(|message| Some((message, text_at(after?, &message.pointer, "/text/body")?)));
     html! {
         @for (message, notice) in found {
             div class="pair" {

@@ -76,9 +76,13 @@ impl Asked {
     /// As an address' query, for the link to older ones.
     pub fn query(&self) -> String {
         let mut out = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in
-            [("q", &self.words), ("sender", &self.sender), ("route", &self.route), ("from", &self.from), ("until", &self.until)]
-        {
+        for (name, value) in [
+            ("q", &self.words),
+            ("sender", &self.sender),
+            ("route", &self.route),
+            ("from", &self.from),
+            ("until", &self.until),
+        ] {
             if !value.is_empty() {
                 out.append_pair(name, value);
             }
@@ -103,8 +107,7 @@ impl Asked {
     }
 }
 
-const STATES: [State; 5] =
-    [State::Received, State::Decided, State::Delivered, State::Quarantined, State::DeadLettered];
+const STATES: [State; 5] = [State::Received, State::Decided, State::Delivered, State::Quarantined, State::DeadLettered];
 
 pub fn messages(look: &Look, asked: &Asked, found: &Page<Listed>) -> Markup {
     let words = look.words;
@@ -260,7 +263,11 @@ pub fn short_list(look: &Look, rows: &[Listed]) -> Markup {
 /// The link to the next page; the script follows it when it comes into view.
 pub fn older(look: &Look, address: &str, query: &str, cursor: &str) -> Markup {
     let cursor: String = form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
-    let joined = if query.is_empty() { format!("{address}?before={cursor}") } else { format!("{address}?{query}&before={cursor}") };
+    let joined = if query.is_empty() {
+        format!("{address}?before={cursor}")
+    } else {
+        format!("{address}?{query}&before={cursor}")
+    };
     html! { p class="older" { a class="button" data-older href=(joined) { (look.words.t("messages.older")) } } }
 }
 
@@ -286,7 +293,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_left_out() {
-        let asked = Asked::read(&fields("verdict=evil&state=x&channel=&from=soon&until=99999999999999999999&held=yes&q=%00%1b[31m"));
+        let asked = Asked::read(&fields(
+            "verdict=evil&state=x&channel=&from=soon&until=99999999999999999999&held=yes&q=%00%1b[31m",
+        ));
         let search = asked.search();
         assert!(search.verdicts.is_empty() && search.states.is_empty() && search.channel.is_none());
         assert_eq!((search.received_from, search.received_until, search.quarantine), (None, None, None));

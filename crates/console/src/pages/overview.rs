@@ -2,8 +2,9 @@
 
 use super::{
     chart::{self, Lane, Ranked},
-    evidence, show,
+    evidence,
     shell::Look,
+    show,
 };
 use crate::desk::{Bucket, Listed, Overview, Quantiles};
 use guarita_spool::State;

@@ -10,8 +10,14 @@ use maud::{Markup, html};
 /// What is shown this once.
 pub enum Once {
     /// A link with which someone chooses a password.
-    Link { name: String, url: String },
-    Token { name: String, token: String },
+    Link {
+        name: String,
+        url: String,
+    },
+    Token {
+        name: String,
+        token: String,
+    },
 }
 
 pub fn people(look: &Look, accounts: &[Account], tokens: &[TokenInfo], once: Option<&Once>) -> Markup {

@@ -1,6 +1,6 @@
 //! What was held back, and what to do about it: open one, or choose several and say why.
 
-use super::{message, messages, overview::gist, overview::state_word, evidence, shell::Look, show};
+use super::{evidence, message, messages, overview::gist, overview::state_word, shell::Look, show};
 use crate::{
     actor::Scope,
     desk::{Listed, Page},

@@ -52,7 +52,10 @@ pub fn router() -> Router<Arc<Desk>> {
         .route("/deliveries/replay", post(replay))
         .route("/rules", get(show_rules))
         .route("/rules/try", post(try_words))
-        .route("/rules/try-file", post(try_file).layer(DefaultBodyLimit::max(TRY_FILE_BYTES_MAX + FORM_AROUND_FILE_BYTES)))
+        .route(
+            "/rules/try-file",
+            post(try_file).layer(DefaultBodyLimit::max(TRY_FILE_BYTES_MAX + FORM_AROUND_FILE_BYTES)),
+        )
         .route("/lists", get(show_lists).post(add_exception))
         .route("/lists/{id}/remove", post(remove_exception))
         .route("/health", get(show_health))
@@ -106,7 +109,12 @@ async fn show_overview(visit: Visit, uri: Uri) -> Response {
         Done::Ok((data, held))
     };
     show(&visit, found.await, |(data, held)| {
-        draw(&visit, "overview", visit.words().t("overview.title"), overview::overview(&visit.look, &data, &held, hours))
+        draw(
+            &visit,
+            "overview",
+            visit.words().t("overview.title"),
+            overview::overview(&visit.look, &data, &held, hours),
+        )
     })
 }
 
@@ -472,10 +480,7 @@ async fn erase(visit: Visit, body: Bytes) -> Response {
     let erased = visit.desk.erase_sender(visit.actor(), fields.get("sender"), fields.get("reason")).await;
     let words = visit.words();
     let done = erased.map(|erased| {
-        words.fill(
-            "health.erased",
-            &[("entries", &erased.entries), ("files", &erased.files), ("left", &erased.left)],
-        )
+        words.fill("health.erased", &[("entries", &erased.entries), ("files", &erased.files), ("left", &erased.left)])
     });
     after_health(visit, done).await
 }

@@ -137,7 +137,8 @@ fn line(look: &Look, rule: &RuleInfo) -> Markup {
 
 fn try_card(look: &Look, trial: Option<&Trial>) -> Markup {
     let words = look.words;
-    let typed = |kind: &str| trial.filter(|trial| trial.kind == kind).map(|trial| trial.input.as_str()).unwrap_or_default();
+    let typed =
+        |kind: &str| trial.filter(|trial| trial.kind == kind).map(|trial| trial.input.as_str()).unwrap_or_default();
     html! {
         section class="card" id="try" aria-labelledby="try-title" {
             div class="card-head" { h2 id="try-title" { (words.t("rules.try")) } span class="small muted" { (words.t("rules.try_says")) } }

@@ -1,6 +1,9 @@
 //! What stands around every page: head, side bar, messages of what was just done, the help on keys.
 
-use super::{assets, show, words::{Language, Words}};
+use super::{
+    assets, show,
+    words::{Language, Words},
+};
 use crate::actor::{Actor, Role, Scope};
 use maud::{DOCTYPE, Markup, html};
 

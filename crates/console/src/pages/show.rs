@@ -14,21 +14,31 @@ pub fn icon(name: &str) -> Markup {
         "messages" => r#"<path d="M4 5h16v11H9l-5 4z"/>"#,
         "quarantine" => r#"<rect x="5" y="10" width="14" height="10" rx="1"/><path d="M8 10V7a4 4 0 018 0v3"/>"#,
         "deliveries" => r#"<path d="M4 12h15"/><path d="M13 6l6 6-6 6"/>"#,
-        "rules" => r#"<path d="M8 6h12"/><path d="M8 12h12"/><path d="M8 18h12"/><path d="M3.5 6h.01M3.5 12h.01M3.5 18h.01"/>"#,
+        "rules" => {
+            r#"<path d="M8 6h12"/><path d="M8 12h12"/><path d="M8 18h12"/><path d="M3.5 6h.01M3.5 12h.01M3.5 18h.01"/>"#
+        }
         "lists" => r#"<path d="M5 4h14v16H5z"/><path d="M9 9l2 2 4-4"/><path d="M9 16h6"/>"#,
         "health" => r#"<path d="M3 12h4l3-7 4 14 3-7h4"/>"#,
         "audit" => r#"<circle cx="12" cy="12" r="9"/><path d="M12 7v5l3 2"/>"#,
-        "people" => r#"<circle cx="9" cy="8" r="3.5"/><path d="M2.5 20c.7-4 3-6 6.500-6s5.800 2 6.500 6"/><path d="M16 5a3.500 3.500 0 010 6.500M18 14.500c2 .8 3.100 2.700 3.500 5.500"/>"#,
+        "people" => {
+            r#"<circle cx="9" cy="8" r="3.5"/><path d="M2.5 20c.7-4 3-6 6.500-6s5.800 2 6.500 6"/><path d="M16 5a3.500 3.500 0 010 6.500M18 14.500c2 .8 3.100 2.700 3.500 5.500"/>"#
+        }
         "account" => r#"<circle cx="12" cy="8" r="4"/><path d="M4 21c1-5 4-7 8-7s7 2 8 7"/>"#,
         "search" => r#"<circle cx="11" cy="11" r="7"/><path d="M16 16l5 5"/>"#,
         "menu" => r#"<path d="M4 6h16M4 12h16M4 18h16"/>"#,
         // Shapes of verdicts and states: a ring with a tick, a triangle, a broken ring, an octagon.
         "clean" | "ok" => r#"<circle cx="12" cy="12" r="9"/><path d="M8 12.500l2.700 2.700L16 9.500"/>"#,
         "suspicious" | "warn" => r#"<path d="M12 3.500L22 20.500H2z"/><path d="M12 10v5M12 17.700v.1"/>"#,
-        "unscanned" => r#"<circle cx="12" cy="12" r="9" stroke-dasharray="3.500 3"/><path d="M9.500 9.500a2.500 2.500 0 115 0c0 1.700-2.500 2-2.500 3.700M12 16.700v.1"/>"#,
-        "malicious" | "bad" => r#"<path d="M8 2.500h8l5.500 5.500v8L16 21.500H8L2.500 16V8z"/><path d="M9 9l6 6M15 9l-6 6"/>"#,
+        "unscanned" => {
+            r#"<circle cx="12" cy="12" r="9" stroke-dasharray="3.500 3"/><path d="M9.500 9.500a2.500 2.500 0 115 0c0 1.700-2.500 2-2.500 3.700M12 16.700v.1"/>"#
+        }
+        "malicious" | "bad" => {
+            r#"<path d="M8 2.500h8l5.500 5.500v8L16 21.500H8L2.500 16V8z"/><path d="M9 9l6 6M15 9l-6 6"/>"#
+        }
         "received" => r#"<path d="M12 3v11"/><path d="M7 10l5 5 5-5"/><path d="M4 20h16"/>"#,
-        "decided" => r#"<path d="M12 3v4M12 7l-7 3 3 5a3.500 3.500 0 01-6 0l3-5M12 7l7 3-3 5a3.500 3.500 0 006 0l-3-5M12 7v14M8 21h8"/>"#,
+        "decided" => {
+            r#"<path d="M12 3v4M12 7l-7 3 3 5a3.500 3.500 0 01-6 0l3-5M12 7l7 3-3 5a3.500 3.500 0 006 0l-3-5M12 7v14M8 21h8"/>"#
+        }
         "delivered" => r#"<path d="M3 12l18-8-6 17-4-7z"/>"#,
         "quarantined" => r#"<rect x="5" y="10" width="14" height="10" rx="1"/><path d="M8 10V7a4 4 0 018 0v3"/>"#,
         "dead_lettered" => r#"<path d="M4 6h16v12H4z"/><path d="M8.500 9l7 6M15.500 9l-7 6"/>"#,
@@ -135,10 +145,7 @@ pub fn date_and_clock(ms: u64) -> [String; 2] {
     let day = doy - (153 * mp + 2) / 5 + 1;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + u64::from(month <= 2);
-    [
-        format!("{year:04}-{month:02}-{day:02}"),
-        format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60),
-    ]
+    [format!("{year:04}-{month:02}-{day:02}"), format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)]
 }
 
 /// Milliseconds of `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM` (UTC), as date fields send it.
@@ -148,7 +155,11 @@ pub fn parse_time(text: &str) -> Option<u64> {
     let (year, month, day) = (fields.next()??, fields.next()??, fields.next()??);
     let mut fields = clock.trim_end_matches('Z').splitn(3, ':').map(|field| field.parse::<u64>().ok());
     let (hour, minute) = (fields.next()??, fields.next()??);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59
+    if !(1970..=9999).contains(&year)
+        || !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+        || hour > 23
+        || minute > 59
     {
         return None;
     }
@@ -207,7 +218,9 @@ mod tests {
             assert_eq!(parse_time(&format!("{date}T{}", &clock[..5])), Some(ms / 60_000 * 60_000), "{date}");
         }
         assert_eq!(parse_time("2026-11-22"), Some(1_795_305_600_000));
-        for wrong in ["", "x", "2026", "2026-13-01", "2026-01-01T25:00", "1969-12-31", "99999999999999999999-1-1", "2026-01-01T"] {
+        for wrong in
+            ["", "x", "2026", "2026-13-01", "2026-01-01T25:00", "1969-12-31", "99999999999999999999-1-1", "2026-01-01T"]
+        {
             assert_eq!(parse_time(wrong), None, "{wrong}");
         }
     }

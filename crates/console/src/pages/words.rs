@@ -85,9 +85,7 @@ impl Words {
             toml::from_str(file).expect("the embedded word files are parsed by a test");
         let texts = table
             .into_iter()
-            .flat_map(|(section, texts)| {
-                texts.into_iter().map(move |(name, text)| (format!("{section}.{name}"), text))
-            })
+            .flat_map(|(section, texts)| texts.into_iter().map(move |(name, text)| (format!("{section}.{name}"), text)))
             .collect();
         Words { language, texts }
     }
@@ -134,7 +132,7 @@ impl Words {
         let digits = n.to_string();
         let mut out = String::with_capacity(digits.len() + digits.len() / 3);
         for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 out.push(separator);
             }
             out.push(digit);
@@ -297,10 +295,8 @@ mod tests {
 
     #[test]
     fn blanks_are_filled_once() {
-        let words = Words {
-            language: Language::English,
-            texts: [("a.b".to_owned(), "x {n} of {m}, {n".to_owned())].into(),
-        };
+        let words =
+            Words { language: Language::English, texts: [("a.b".to_owned(), "x {n} of {m}, {n".to_owned())].into() };
         assert_eq!(words.fill("a.b", &[("n", &"{m}"), ("m", &2)]), "x {m} of 2, {m}");
         assert_eq!(words.t("no.such"), "no.such");
     }
