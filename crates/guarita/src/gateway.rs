@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) trying: tokio::sync::Semaphore,
     /// The console's entries in the lists; held while lists are read, so that one reading ends before the next begins.
     pub(crate) list_entries: tokio::sync::Mutex<Vec<guarita_inspect::links::ListEntry>>,
+    /// Changes when the console's exceptions do; part of what a rescan asks.
+    pub(crate) exceptions_stamp: std::sync::atomic::AtomicU64,
     pub(crate) watch: Arc<news::Watch>,
     pub(crate) rescan: std::sync::OnceLock<Arc<Rescan>>,
 }
@@ -177,6 +179,7 @@ impl Gateway {
             started: Instant::now(),
             trying: tokio::sync::Semaphore::new(1),
             list_entries: tokio::sync::Mutex::default(),
+            exceptions_stamp: std::sync::atomic::AtomicU64::new(0),
             watch: told.clone(),
             rescan: std::sync::OnceLock::new(),
         });

@@ -11,7 +11,7 @@ use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -187,12 +187,17 @@ pub fn stamp(inner: &Inner) -> Option<String> {
     }
     pieces.push(format!("rules {}", inner.pipeline.brains().rules.version));
     let lists = inner.list_files.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut hasher = DefaultHasher::new();
-    for file in lists.iter() {
-        (&file.name, file.entries, file.modified).hash(&mut hasher);
-    }
-    pieces.push(format!("lists {:x}", hasher.finish()));
+    let lists: Vec<_> = lists.iter().map(|file| (&file.name, file.entries, file.modified)).collect();
+    pieces.push(format!("lists {:x}", stamp_of(&lists)));
+    pieces.push(format!("exceptions {:x}", inner.exceptions_stamp.load(Ordering::Relaxed)));
     Some(pieces.join("; "))
+}
+
+/// The same for the same value, also after a restart.
+pub fn stamp_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn now_ms() -> u64 {

@@ -7,6 +7,7 @@ use crate::{
     gateway::Inner,
     lists,
     look::{look_at_file, look_at_words},
+    news,
 };
 use guarita_console::{
     Answer, BackendInfo, Check, Exception, ExceptionKind, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Side,
@@ -22,7 +23,7 @@ use guarita_spool::Spool as _;
 use sha2::{Digest, Sha256};
 use std::{
     io,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 use toml::{Table, Value};
@@ -139,6 +140,7 @@ impl Gateway for Inner {
     fn apply_exceptions(&self, all: Vec<Exception>) -> Answer<'_, ()> {
         Box::pin(async move {
             let (exceptions, entries) = in_force(&all);
+            self.exceptions_stamp.store(news::stamp_of(&format!("{all:?}")), Ordering::Relaxed);
             self.pipeline.change_brains(|brains| brains.exceptions = Arc::new(exceptions));
             let mut known = self.list_entries.lock().await;
             if *known != entries {

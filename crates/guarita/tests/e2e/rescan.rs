@@ -48,9 +48,12 @@ async fn a_new_signature_takes_a_delivered_file_back_and_says_so() {
     let hook = SampleBackend::start("127.0.0.1:0", "-").await.unwrap();
     hook.answer_with(204);
     let chosen = signatures.path().display().to_string();
+    let lists = tempfile::tempdir().unwrap();
+    let lists_folder = lists.path().display().to_string();
     let environment = [
         ("GUARITA__CLAMAV__DATABASE", chosen.as_str()),
         ("GUARITA__CLAMAV__MANAGED__DATABASE_CHECK_SECONDS", "1"),
+        ("GUARITA__POLICY__LISTS", &lists_folder),
         ("GUARITA__RESCAN__CHECK_SECONDS", "1"),
         ("GUARITA__RESCAN__PAUSE_MS", "1"),
         ("GUARITA__BACKEND__EVENTS_URL", &events.url()),
@@ -145,6 +148,17 @@ async fn a_new_signature_takes_a_delivered_file_back_and_says_so() {
         .find_map(|line| line.strip_prefix("guarita_rescan_finished_timestamp_seconds ")?.parse().ok())
         .unwrap();
     assert!(done > 1.7e9, "{done}");
+
+    // A list that denies the picture's content does the same.
+    assert_eq!(door(&rig, "950003").await, 200);
+    std::fs::write(lists.path().join("deny-files.txt"), format!("{}\n", picture.sha256_hex())).unwrap();
+    let denied = |all: &[guarita_testkit::Received]| all.iter().any(|one| one.json()["media"] == "950003");
+    assert!(events.wait_until(60, denied).await, "{}", rig.log());
+    let end = Instant::now() + Duration::from_secs(10);
+    while door(&rig, "950003").await != 404 {
+        assert!(Instant::now() < end, "not revoked\n{}", rig.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
