@@ -1,5 +1,5 @@
 //! Events for the backend (`guarita.verdict_changed`), kept on disk until it has them: a small SQLite file of its own,
-//! `events.sqlite`. Bodies are sealed, for they hold message ids. An event has an id made from what it says, so noting the
+//! `events.sqlite`. Bodies are sealed, for they hold message ids; once an event has ended only what names nobody is kept. An event has an id made from what it says, so noting the
 //! same thing again (after a crash) sends nothing twice.
 
 use crate::{
@@ -134,7 +134,8 @@ impl Outbox {
                 if waiting >= WAITING_MAX || event.body.len() > BODY_BYTES_MAX {
                     return Err(OutboxError::Full);
                 }
-                let sealed = inner.seal(&event.id, event.body)?;
+                let body = if to_send { event.body } else { without_personal(&event.body) };
+                let sealed = inner.seal(&event.id, body)?;
                 let now = now_ms() as i64;
                 let state = if to_send { 0 } else { 3 };
                 db.execute("DELETE FROM events WHERE noted_ms < ?1 AND state <> 0", [now - REMEMBERED as i64])
@@ -269,9 +270,13 @@ impl Outbox {
 
     async fn end(&self, id: String, state: i64, error: Option<&str>) -> Result<(), OutboxError> {
         let error = error.map(str::to_owned);
-        self.run(move |_, db| {
-            let done = "UPDATE events SET state = ?2, attempts = attempts + 1, last_error = ?3 WHERE id = ?1";
-            db.execute(done, params![id, state, error]).map(drop).map_err(disk)
+        self.run(move |inner, db| {
+            let sealed: Vec<u8> =
+                db.query_row("SELECT sealed FROM events WHERE id = ?1", [&id], |row| row.get(0)).map_err(disk)?;
+            let kept = inner.seal(&id, without_personal(&inner.open(&id, &sealed)?))?;
+            let done =
+                "UPDATE events SET state = ?2, attempts = attempts + 1, last_error = ?3, sealed = ?4 WHERE id = ?1";
+            db.execute(done, params![id, state, error, kept]).map(drop).map_err(disk)
         })
         .await
     }
@@ -351,6 +356,20 @@ impl Inner {
             .map_err(|_| OutboxError::Damaged)?;
         Ok(body)
     }
+}
+
+/// What is remembered of an event that is not on its way (any more): nothing by which a customer could be named, so that
+/// an erasure need not look here.
+fn without_personal(body: &[u8]) -> Vec<u8> {
+    let Ok(mut event) = serde_json::from_slice::<serde_json::Value>(body) else { return b"{}".to_vec() };
+    if let Some(event) = event.as_object_mut() {
+        event.retain(|key, _| !matches!(key.as_str(), "message" | "media"));
+    }
+    let findings = event.get_mut("findings").and_then(serde_json::Value::as_array_mut);
+    for finding in findings.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
+        finding.remove("evidence");
+    }
+    event.to_string().into_bytes()
 }
 
 fn disk(error: rusqlite::Error) -> OutboxError {

@@ -103,8 +103,12 @@ async fn events_wait_on_disk_until_the_backend_takes_them() {
     let target = move |route: &str| {
         (route == "default").then(|| EventTarget { url: url.clone(), secret: "backend-secret".into() })
     };
-    let event =
-        |id: &str| Event { id: id.into(), route: "default".into(), body: br#"{"message":"wamid.5511"}"#.to_vec() };
+    let event = |id: &str| Event {
+        id: id.into(),
+        route: "default".into(),
+        body: br#"{"ref":"01ABC","message":"wamid.5511","media":"7","findings":[{"rule":"r","evidence":"e"}]}"#
+            .to_vec(),
+    };
     {
         let outbox = Outbox::open(&path, [7; 32]).unwrap();
         assert!(outbox.note(event("e1"), true).await.unwrap());
@@ -129,10 +133,16 @@ async fn events_wait_on_disk_until_the_backend_takes_them() {
     assert_eq!(last.header("x-guarita-event"), "guarita.verdict_changed");
     assert_eq!(last.header("x-guarita-event-id"), "e1");
     assert_ne!(last.header("x-guarita-attempt"), "1");
-    assert!(got.iter().all(|one| one.body == last.body && one.header("x-guarita-event-id") == "e1"));
+    assert!(got.iter().all(|one| one.body == last.body
+        && one.json()["message"] == "wamid.5511"
+        && one.header("x-guarita-event-id") == "e1"));
     let recent = outbox.recent(10).await.unwrap();
     let state = |id: &str| recent.iter().find(|one| one.id == id).unwrap().state;
     assert_eq!((state("e1"), state("e2")), ("sent", "not_sent"));
+    for ended in &recent {
+        let kept = serde_json::json!({"ref": "01ABC", "findings": [{"rule": "r"}]});
+        assert_eq!(ended.body, kept, "what has ended names nobody");
+    }
     let untold: Vec<_> = outbox.untold(10).await.unwrap().into_iter().map(|one| one.id).collect();
     assert_eq!(untold.len(), 2);
     outbox.mark_told(vec!["e1".into()]).await.unwrap();
