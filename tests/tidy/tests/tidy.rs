@@ -32,6 +32,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // stand-ins
     ("testkit", &["webhook"]),
     ("bench", &["webhook", "testkit"]),
+    (
+        "simulate",
+        &["message", "rules", "webhook", "inspect", "policy", "spool", "media", "receive", "deliver", "pipeline"],
+    ),
     // wiring
     (
         "guarita",
