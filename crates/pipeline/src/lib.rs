@@ -6,6 +6,7 @@
 
 mod config;
 mod files;
+mod in_work;
 mod observe;
 mod outgoing;
 mod process;

@@ -3,6 +3,7 @@
 use crate::{
     Annotate, Brains, Parts, RouteSettings,
     files::{Look, SeenFile, fetch_deadline, inspect_files, password_candidates},
+    in_work::{InWork, Refusals},
     observe::{Nobody, Observer, Seen, Stage, Stages},
     outgoing::{findings_header, media_states, order, released},
     terms::{summary, terms},
@@ -30,6 +31,8 @@ pub struct Pipeline {
     pub(crate) parts: Parts,
     files: Semaphore,
     files_waiting: AtomicUsize,
+    in_work: InWork,
+    refusals: Refusals,
     /// Findings by rule since the start, for the console.
     hits: Mutex<HashMap<String, Hits>>,
     observer: Arc<dyn Observer>,
@@ -83,6 +86,8 @@ impl Pipeline {
             parts,
             files,
             files_waiting: AtomicUsize::new(0),
+            in_work: InWork::default(),
+            refusals: Refusals::default(),
             observer: Arc::new(Nobody),
             hits: Mutex::default(),
             started_ms,
@@ -116,6 +121,20 @@ impl Pipeline {
     /// Takes one claimed entry to its end, or to its next try. A fault of our own disk leaves the entry to its lease:
     /// it is claimed again, and nothing is lost.
     pub async fn process(&self, claimed: Claimed) {
+        let id = claimed.id.clone();
+        if !self.in_work.begin(&id) {
+            return;
+        }
+        self.process_alone(claimed).await;
+        if self.in_work.end(&id) {
+            // Most often our result was taken for the later claim, too. If it was not, that claim is of before our work:
+            // the entry is put back and claimed as it is now.
+            let now = self.parts.now_ms();
+            let _ = self.parts.spool.finish(now, &id, Finish::LookAgainAt { at: now }).await;
+        }
+    }
+
+    async fn process_alone(&self, claimed: Claimed) {
         let id = claimed.id.clone();
         let work = AssertUnwindSafe(self.process_claimed(claimed)).catch_unwind();
         tokio::pin!(work);
@@ -369,11 +388,16 @@ impl Pipeline {
                 (Finish::DeadLettered { error }, "dead_lettered")
             }
             Outcome::RetryAfter { asked, error } => (retry(asked, error), "retry"),
-            Outcome::Refused { error } if attempts >= REFUSALS_MAX => (Finish::DeadLettered { error }, "dead_lettered"),
+            Outcome::Refused { error } if self.refusals.count(&claimed.id) >= REFUSALS_MAX => {
+                (Finish::DeadLettered { error }, "dead_lettered")
+            }
             Outcome::Refused { error } => (retry(None, error), "refused"),
         };
         metrics::counter!("guarita_deliveries_total", "outcome" => outcome).increment(1);
         stages.end("deliver", began, outcome != "accepted", &[("outcome", outcome)]);
+        if matches!(finish, Finish::Delivered | Finish::DeadLettered { .. }) {
+            self.refusals.forget(&claimed.id);
+        }
         if let Finish::DeadLettered { error } = &finish {
             tracing::warn!(id = %claimed.id, attempts, error, "a delivery became a dead letter; mend the backend and replay it");
         }

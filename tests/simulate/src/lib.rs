@@ -17,8 +17,16 @@ mod truth;
 mod world;
 
 use graph::Simulated;
-use std::sync::{Arc, Mutex, Once};
+use std::{
+    cell::Cell,
+    sync::{Arc, Mutex, Once},
+};
 use world::World;
+
+thread_local! {
+    /// Something panicked that was not meant to.
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Lives that end in trouble, before the calm one.
 const LIVES_MAX: u64 = 6;
@@ -38,6 +46,8 @@ pub struct Report {
     pub sqlite: bool,
     /// Of everything that happened: equal for equal seeds.
     pub trace: u64,
+    /// What happened, if it was asked for.
+    pub log: Vec<String>,
 }
 
 /// A broken promise.
@@ -62,7 +72,8 @@ pub fn run(seed: u64, verbose: bool) -> Result<Report, Broken> {
     let sqlite = seed.is_multiple_of(SQLITE_EVERY);
     let ended = story(&world, sqlite);
     let mut state = world.lock();
-    let promise = state.truth.broken.take().or(ended.err()).or_else(|| missing(&state));
+    let panicked = PANICKED.with(|panicked| panicked.replace(false)).then(|| "something panicked".to_owned());
+    let promise = state.truth.broken.take().or(ended.err()).or(panicked).or_else(|| missing(&state));
     match promise {
         Some(promise) => Err(Broken { seed, promise, log: state.log.take().unwrap_or_default() }),
         None => Ok(Report {
@@ -74,6 +85,7 @@ pub fn run(seed: u64, verbose: bool) -> Result<Report, Broken> {
             crashes: state.crashes,
             sqlite,
             trace: state.trace,
+            log: state.log.take().unwrap_or_default(),
         }),
     }
 }
@@ -108,6 +120,7 @@ fn quiet_simulated_panics() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if !panic.payload().is::<Simulated>() {
+                PANICKED.with(|panicked| panicked.set(true));
                 before(panic);
             }
         }));

@@ -290,7 +290,10 @@ fn unfinished(world: &World, posts: &Arc<Mutex<Vec<Post>>>) -> String {
     let waiting = posts.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|post| !post.acknowledged).count();
     let state = world.lock();
     let entries: Vec<_> = state.truth.entries.values().filter(|entry| entry.end.is_none()).map(|e| &e.tags).collect();
-    format!("{} hours of calm, and {waiting} POSTs were not taken, entries {entries:?} did not end", CALM_MAX.as_secs() / 3600)
+    format!(
+        "{} hours of calm, and {waiting} POSTs were not taken, entries {entries:?} did not end",
+        CALM_MAX.as_secs() / 3600
+    )
 }
 
 fn rules() -> Arc<RuleSet> {

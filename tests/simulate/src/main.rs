@@ -26,7 +26,8 @@ fn main() -> ExitCode {
 
 fn one(seed: u64) -> ExitCode {
     match run(seed, true) {
-        Ok(report) => {
+        Ok(mut report) => {
+            std::mem::take(&mut report.log).iter().for_each(|line| println!("{line}"));
             println!("every promise held: {report:?}");
             ExitCode::SUCCESS
         }

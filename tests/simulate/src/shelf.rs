@@ -28,12 +28,7 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn new(world: &World) -> Self {
-        Shelf {
-            world: world.clone(),
-            keys: MediaKeys::derive(&[7; 32]),
-            states: Arc::default(),
-            blobs: Arc::default(),
-        }
+        Shelf { world: world.clone(), keys: MediaKeys::derive(&[7; 32]), states: Arc::default(), blobs: Arc::default() }
     }
 
     pub fn state(&self, id: &str) -> Option<MediaState> {
@@ -48,10 +43,7 @@ impl Shelf {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn with<T>(
-        &self,
-        act: impl FnOnce(&mut BTreeMap<MediaKey, MediaState>) -> T,
-    ) -> Result<T, IndexError> {
+    async fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<MediaKey, MediaState>) -> T) -> Result<T, IndexError> {
         let fault = self.world.before(Who::Index).await;
         if fault == Some(Fault::Fails) {
             return Err(IndexError::Disk("simulated".into()));

@@ -24,7 +24,10 @@ use tokio::sync::Notify;
 pub enum Disk {
     Memory(Arc<MemorySpool>),
     /// A folder for each life: what stood in the last one when the process died, copied as it lay.
-    Sqlite { root: tempfile::TempDir, life: u32 },
+    Sqlite {
+        root: tempfile::TempDir,
+        life: u32,
+    },
 }
 
 impl Disk {
@@ -93,18 +96,16 @@ pub struct Store {
 }
 
 impl Store {
-    async fn with<T>(
-        &self,
-        who: Who,
-        act: impl FnOnce(&dyn Spool) -> Result<T, SpoolError>,
-    ) -> Result<T, SpoolError> {
+    async fn with<T>(&self, who: Who, act: impl FnOnce(&dyn Spool) -> Result<T, SpoolError>) -> Result<T, SpoolError> {
         let fault = self.world.before(who).await;
         if fault == Some(Fault::Fails) {
             return Err(no_disk(&self.world));
         }
         let result = act(&*self.inner);
         self.world.after(fault).await;
-        self.changed.notify_one();
+        if matches!(who, Who::Append | Who::Finish | Who::Look) {
+            self.changed.notify_one();
+        }
         if fault == Some(Fault::FailsAfterwards) { Err(no_disk(&self.world)) } else { result }
     }
 }

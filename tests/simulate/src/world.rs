@@ -76,6 +76,7 @@ pub struct State {
     /// The wall clock when this life began, and what it jumped since.
     wall_ms: u64,
     jumped_ms: i64,
+    strayed_ms: i64,
     began: Option<Instant>,
     counted: BTreeMap<Who, u64>,
     pub operations: u64,
@@ -94,7 +95,9 @@ pub struct World(Arc<Mutex<State>>);
 /// A fault lets the operation be (`None`), fail at once, or be said to fail afterwards.
 pub type Verdict = Option<Fault>;
 
-const JUMP_MAX_MS: i64 = 2 * 24 * 3600 * 1000;
+const BEGIN_MS: u64 = 1_790_000_000_000;
+/// The clock strays no further than this: what waits for a time then waits so much longer.
+const JUMP_MAX_MS: i64 = 3600 * 1000;
 
 impl World {
     pub fn new(seed: u64, verbose: bool) -> World {
@@ -105,8 +108,9 @@ impl World {
             plan,
             calm: false,
             truth: Truth::default(),
-            wall_ms: 1_790_000_000_000,
+            wall_ms: BEGIN_MS,
             jumped_ms: 0,
+            strayed_ms: 0,
             began: None,
             counted: BTreeMap::new(),
             operations: 0,
@@ -227,7 +231,7 @@ impl World {
                 };
                 let wait = state.chance.within(200..20_000);
                 let jump = if state.chance.happens(rate) {
-                    let size = *state.chance.pick(&[1_000i64, 60_000, 3_600_000, 24 * 3_600_000]);
+                    let size = *state.chance.pick(&[1_000i64, 60_000, 600_000, 3_600_000]);
                     let by = state.chance.within(0..size as u64) as i64;
                     if state.chance.happens(500) { by } else { -by }
                 } else {
@@ -237,8 +241,9 @@ impl World {
             };
             tokio::time::sleep(Duration::from_millis(wait)).await;
             let mut state = self.lock();
-            if (state.jumped_ms + jump).abs() < JUMP_MAX_MS && jump != 0 && !state.calm {
+            if (state.strayed_ms + jump).abs() < JUMP_MAX_MS && jump != 0 && !state.calm {
                 state.jumped_ms += jump;
+                state.strayed_ms += jump;
                 state.note(|| format!("the clock jumps by {jump}"));
             }
         }
@@ -259,7 +264,7 @@ impl State {
         let now = self.now_ms();
         self.trace = (self.trace ^ now).wrapping_mul(0x0100_0000_01b3);
         if let Some(log) = &mut self.log {
-            log.push(format!("{:>12} {what}", now - 1_790_000_000_000 + JUMP_MAX_MS as u64));
+            log.push(format!("{:>12} {what}", now as i64 - BEGIN_MS as i64));
         }
     }
 
