@@ -1,5 +1,5 @@
 # Thin names for what people do here. Each installs what it needs on Debian and Ubuntu; elsewhere it says what to install.
-.PHONY: demo run test lint bench fuzz simulate test-clients setup
+.PHONY: demo run test lint bench fuzz simulate soak test-clients setup
 export CARGO_TERM_COLOR ?= auto
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
@@ -18,6 +18,12 @@ lint: setup
 
 bench: setup ## one table, ratios side by side
 	./tests/bench/run
+
+simulate: setup ## hours of misfortune in milliseconds: SEEDS=1..100000, or SEED=42 to see one as it happens
+	cargo run --release -p guarita-simulate -- $(or $(SEED),$(SEEDS),1..20000)
+
+soak: setup ## all kinds of traffic for MINUTES=30 at RATE=100 a second; memory, descriptors, disk and latency as CSV
+	./tests/soak/run $(or $(MINUTES),30) $(or $(RATE),100)
 
 test-clients: setup ## real client libraries as the backend
 	./tests/clients/run

@@ -101,7 +101,7 @@ impl Gateway {
             blobs: Arc::new(shelf.clone()),
             file_inspectors: vec![scanner(INSPECTORS[0], Who::Clamd), scanner(INSPECTORS[1], Who::Worker)],
             follower: None,
-            brains: RwLock::new(Brains { rules: rules(), lists: None }),
+            brains: RwLock::new(Brains { rules: rules(), lists: None, exceptions: Arc::default() }),
             routes: HashMap::from([("default".to_owned(), route)]),
             media_urls: Arc::new(|id, _| Some(format!("http://door.example/{id}"))),
             ambient: Ambient {
