@@ -189,7 +189,6 @@ impl Gateway {
         let _ = inner.rescan.set(rescan.clone());
         tasks.push(tokio::spawn(rescan.run(until(&stopped))));
         tasks.push(tokio::spawn(told.clone().send_events(until(&stopped))));
-        tasks.push(tokio::spawn(news::watch_conditions(inner.clone(), told, until(&stopped))));
         let desk = Arc::new(Desk::new(guarita_console::Parts {
             config: settings.console.clone(),
             spool: inner.spool.clone(),
@@ -208,6 +207,7 @@ impl Gateway {
             until(&stopped),
         )));
         tasks.push(tokio::spawn(watch_exceptions(desk.clone(), until(&stopped))));
+        tasks.push(tokio::spawn(news::watch_conditions(inner.clone(), told, desk.clone(), until(&stopped))));
         let router = guarita_console::router(desk.clone());
         tasks.push(tokio::spawn(guarita_console::serve(
             console_listener,

@@ -3,6 +3,7 @@
 
 use crate::{config::Settings, gateway::Inner};
 use guarita_alerts::{Alerts, Detection, Event, EventTarget, FindingsLog, Kind, Outbox, OutboxError, Span, Traces};
+use guarita_console::Desk;
 use guarita_message::{DeliveryId, Verdict};
 use guarita_pipeline::{Noted, Observer, Seen, Stage, VerdictChanged};
 use guarita_spool::{Spool as _, State};
@@ -111,12 +112,17 @@ impl Observer for Watch {
 }
 
 /// Looks at what must hold, until `stopped`: tells alerts, and keeps the gauges that alert rules ask.
-pub async fn watch_conditions(inner: Arc<Inner>, watch: Arc<Watch>, stopped: impl Future<Output = ()>) {
+pub async fn watch_conditions(
+    inner: Arc<Inner>,
+    watch: Arc<Watch>,
+    desk: Arc<Desk>,
+    stopped: impl Future<Output = ()>,
+) {
     let watching = async {
         let mut told = Vec::new();
         loop {
             look(&inner, &watch.alerts).await;
-            told = match alert_of_events(&watch, told).await {
+            told = match alert_of_events(&watch, &desk, told).await {
                 Ok(told) => told,
                 Err(error) => {
                     tracing::warn!(%error, "alerts of changed verdicts wait");
@@ -132,15 +138,22 @@ pub async fn watch_conditions(inner: Arc<Inner>, watch: Arc<Watch>, stopped: imp
     }
 }
 
-/// Alerts of events that nobody was alerted of. Those of the look before are marked now: the desk had time to pass them
+/// Alerts of events that nobody was alerted of, and their place in the timeline of the entry. Those of the look before are marked now: the desk had time to pass them
 /// on, and a crash in between tells them twice rather than never.
-async fn alert_of_events(watch: &Watch, told_before: Vec<String>) -> Result<Vec<String>, OutboxError> {
+async fn alert_of_events(watch: &Watch, desk: &Desk, told_before: Vec<String>) -> Result<Vec<String>, OutboxError> {
     watch.outbox.mark_told(told_before).await?;
     let untold = watch.outbox.untold(1000).await?;
     for event in &untold {
         let word = |key: &str| event.body[key].as_str().unwrap_or("?").to_owned();
         let detail = format!("{} → {}", word("before"), word("after"));
-        watch.alerts.happened(Kind::VerdictChanged, event.body["ref"].as_str().unwrap_or_default(), &detail);
+        let delivery = event.body["ref"].as_str().unwrap_or_default();
+        watch.alerts.happened(Kind::VerdictChanged, delivery, &detail);
+        if event.body["revoked"] == true && !delivery.is_empty() {
+            let rule = event.body["findings"][0]["rule"].as_str().unwrap_or_default();
+            if let Err(error) = desk.note_revoked(delivery, &format!("{detail} · {rule}")).await {
+                tracing::warn!(delivery, %error, "that a file was revoked is not in the audit");
+            }
+        }
     }
     Ok(untold.into_iter().map(|event| event.id).collect())
 }

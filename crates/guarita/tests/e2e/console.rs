@@ -21,13 +21,13 @@ impl Rig {
         (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
     }
 
-    fn token(&self, scopes: &str) -> String {
+    pub fn token(&self, scopes: &str) -> String {
         let (code, out, err) = self.command(&["token", "add", "e2e", "--scopes", scopes], "");
         assert_eq!(code, 0, "{err}");
         out.trim().to_owned()
     }
 
-    async fn api(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub async fn api(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let (status, _, body) = self.api_bytes(token, method, path, body).await;
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }

@@ -136,6 +136,18 @@ async fn a_new_signature_takes_a_delivered_file_back_and_says_so() {
         assert!(!text.contains(private), "{private} in {text}");
     }
 
+    // Who follows the link finds it in the entry's timeline.
+    let token = rig.token("read");
+    let (status, entry) = rig.api(&token, "GET", &format!("/messages/{reference}"), &Value::Null).await;
+    assert_eq!(status, 200, "{entry}");
+    let revoked = entry["timeline"].as_array().unwrap().iter().find(|moment| moment["kind"] == "revoked");
+    assert!(
+        revoked.is_some_and(
+            |moment| moment["note"] == "guarita: clean → malicious · clamav/Guarita.Test.Contrato.UNOFFICIAL"
+        ),
+        "{entry}"
+    );
+
     // The same file, sent again, is withheld like any other; and the figures say what the rescan did.
     rig.wait_ready().await;
     let content = payload::media("document", "950001", &contract, None, Some("contrato.pdf"), None);
