@@ -327,8 +327,15 @@ async fn rules(State(desk): Shared, Caller(actor): Caller) -> Given<crate::Rules
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Try {
+    #[serde(default, deserialize_with = "present")]
     text: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     url: Option<String>,
+}
+
+/// A member may be left out; if it is there it is a text.
+fn present<'de, D: serde::Deserializer<'de>>(given: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(given).map(Some)
 }
 
 async fn try_words(State(desk): Shared, Caller(actor): Caller, Asked(asked): Asked<Try>) -> Given<crate::Tried> {

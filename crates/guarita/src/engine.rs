@@ -37,6 +37,8 @@ pub struct Engine {
     clamav: Option<Arc<Cached<ClamAv>>>,
     files: Option<Arc<Cached<SandboxedFiles>>>,
     files_at_once: usize,
+    /// Names the rules that the file workers were given.
+    pub worker_rules: [u8; 32],
     /// Where a clamd of `scan`'s own lives; removed at the end.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -103,6 +105,7 @@ impl Engine {
             clamav,
             files,
             files_at_once: cores * 2,
+            worker_rules: rules::of_file_workers(&rules::files(own)?),
             _scratch: None,
         })
     }
@@ -159,7 +162,7 @@ async fn file_workers(settings: &Settings, rules: &RuleSet) -> Result<Pool, Conf
     let own = std::env::current_exe()
         .map_err(|error| fault(format!("this program's own path is not known: {error}"), "mount /proc"))?;
     let mut wanted = rules::files(Some(&settings.policy.rules))?;
-    wanted.retain(|file| file.path.starts_with("files/") || file.path.starts_with("yara/"));
+    wanted.retain(rules::is_for_workers);
     let setup = Setup {
         limits: Limits::default(),
         language: settings.policy.notice_language,

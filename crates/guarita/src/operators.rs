@@ -7,7 +7,7 @@ use crate::{
     gateway::Inner,
     lists,
     look::{look_at_file, look_at_words},
-    news,
+    news, rules,
 };
 use guarita_console::{
     Answer, BackendInfo, Check, Exception, ExceptionKind, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Side,
@@ -67,16 +67,16 @@ impl Gateway for Inner {
     }
 
     fn rules(&self) -> Rules {
-        let rules = self.pipeline.brains().rules;
+        let set = self.pipeline.brains().rules;
         let mut hits = self.pipeline.hits();
-        let known = rules.all().into_iter().map(|rule| {
+        let known = set.all().into_iter().map(|rule| {
             let hit = hits.remove(&rule.id);
             RuleInfo {
                 id: rule.id.clone(),
                 category: rule.category.to_string(),
                 severity: rule.severity.to_string(),
-                title: rule.title.get(rules.language).to_owned(),
-                why: rule.why.get(rules.language).to_owned(),
+                title: rule.title.get(set.language).to_owned(),
+                why: rule.why.get(set.language).to_owned(),
                 shadow: rule.shadow,
                 written: format!("{}:{}", rule.file, rule.line),
                 hits: hit.map_or(0, |hit| hit.count),
@@ -87,7 +87,7 @@ impl Gateway for Inner {
         let mut outside: Vec<RuleHits> =
             hits.into_iter().map(|(rule, hit)| RuleHits { rule, hits: hit.count, last_hit_ms: hit.last_ms }).collect();
         outside.sort_by(|a, b| b.hits.cmp(&a.hits).then_with(|| a.rule.cmp(&b.rule)));
-        Rules { version: rules.version.clone(), rules: known, outside }
+        Rules { version: set.version.clone(), rules: known, outside }
     }
 
     fn try_text(&self, text: String) -> Answer<'_, Result<Tried, String>> {
@@ -153,8 +153,25 @@ impl Gateway for Inner {
 
     fn reload(&self) -> Answer<'_, Result<String, String>> {
         Box::pin(async {
-            let rules = self.pipeline.brains().rules;
-            Ok(format!("{} rules, version {}", rules.all().len(), rules.version))
+            let policy = &self.settings.policy;
+            let (folder, language) = (policy.rules.clone(), policy.notice_language);
+            let loaded = tokio::task::spawn_blocking(move || {
+                let files = rules::files(Some(&folder))?;
+                let of_workers = rules::of_file_workers(&files);
+                Ok((guarita_rules::RuleSet::compile(files, language)?, of_workers))
+            });
+            let loaded: Result<_, rules::LoadError> =
+                loaded.await.map_err(|_| "reading the rules crashed; those before stay in force".to_owned())?;
+            let (rules, of_workers) = loaded.map_err(|error| error.to_string())?;
+            let mut said = format!("{} rules, version {}", rules.all().len(), rules.version);
+            if of_workers != self.engine.worker_rules {
+                // Workers are given their rules when the room is built.
+                said.push_str("; rules for files (files/, yara/) changed and take effect at the next start");
+            }
+            let rules = Arc::new(rules);
+            self.pipeline.change_brains(|brains| brains.rules = rules);
+            self.load_lists().await;
+            Ok(said)
         })
     }
 

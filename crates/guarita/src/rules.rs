@@ -4,6 +4,7 @@ use crate::config::{ConfigError, Settings};
 use guarita_policy::{Policy, PolicyError};
 use guarita_rules::{Language, RuleError, RuleFile, RuleSet};
 use include_dir::{Dir, include_dir};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../rules");
@@ -36,6 +37,25 @@ pub fn files(folder: Option<&Path>) -> Result<Vec<RuleFile>, LoadError> {
 
 pub fn load(folder: Option<&Path>, language: Language) -> Result<RuleSet, LoadError> {
     Ok(RuleSet::compile(files(folder)?, language)?)
+}
+
+/// A name for exactly those rules that the file workers are given.
+pub fn of_file_workers(files: &[RuleFile]) -> [u8; 32] {
+    let mut files: Vec<&RuleFile> = files.iter().filter(|file| is_for_workers(file)).collect();
+    // Stable: where a path stands twice, the later one counts.
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut hash = Sha256::new();
+    for file in files {
+        for piece in [file.path.as_bytes(), &file.bytes] {
+            hash.update((piece.len() as u64).to_be_bytes());
+            hash.update(piece);
+        }
+    }
+    hash.finalize().into()
+}
+
+pub fn is_for_workers(file: &RuleFile) -> bool {
+    file.path.starts_with("files/") || file.path.starts_with("yara/")
 }
 
 /// The operator's lines, then the default ones.

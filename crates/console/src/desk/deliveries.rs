@@ -29,7 +29,7 @@ pub struct Replay {
     pub route: Option<String>,
     pub received_from: Option<u64>,
     pub received_until: Option<u64>,
-    /// Entries at most; bounded by [`REPLAY_MAX`].
+    /// Entries at most; [`REPLAY_MAX`] if nothing is said.
     pub most: Option<usize>,
     pub reason: String,
 }
@@ -83,7 +83,10 @@ impl Desk {
     pub async fn replay(&self, actor: &Actor, replay: &Replay) -> Done<Replayed> {
         self.need(actor, Scope::Review)?;
         let reason = checked_reason(&replay.reason)?;
-        let most = replay.most.unwrap_or(REPLAY_MAX).clamp(1, REPLAY_MAX);
+        let most = replay.most.unwrap_or(REPLAY_MAX);
+        if !(1..=REPLAY_MAX).contains(&most) {
+            return Err(DeskError::Wrong { field: "most", problem: format!("must be 1 to {REPLAY_MAX}") });
+        }
         let search = Search {
             states: vec![State::DeadLettered],
             route: replay.route.clone(),
