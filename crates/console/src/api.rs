@@ -297,7 +297,7 @@ async fn download(
 }
 
 /// A download: never shown in place, whatever it holds.
-pub fn archive_response(archive: crate::Archive) -> Response {
+fn archive_response(archive: crate::Archive) -> Response {
     let name = format!("attachment; filename=\"{}\"", archive.name);
     let name = HeaderValue::from_str(&name).expect("an archive's name is made of an id and hexadecimal digits");
     let content = futures_util::stream::unfold(archive.content, |mut content| async move {
@@ -430,7 +430,7 @@ async fn export_audit(State(desk): Shared, Caller(actor): Caller) -> Result<Resp
 }
 
 /// The whole audit as JSON lines, read from the store a stretch at a time while it is sent.
-pub async fn audit_export_response(desk: Arc<Desk>, actor: crate::Actor) -> crate::Done<Response> {
+async fn audit_export_response(desk: Arc<Desk>, actor: crate::Actor) -> crate::Done<Response> {
     // The first stretch is read before anything is answered, so that a refusal is an answer.
     let first = desk.audit_lines(&actor, 0).await?;
     let lines = futures_util::stream::unfold(Some(first), move |rows| {

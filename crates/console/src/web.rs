@@ -11,105 +11,28 @@ mod serve;
 pub use client::Client;
 pub(crate) use control::LocalUser;
 pub use control::{CONTROL_SOCKET, bind_control, serve_control};
-pub(crate) use forms::check;
-pub use forms::{Fields, Posted, PostedBytes, PostedHalfWay};
+pub use forms::Fields;
+pub(crate) use forms::bears_token;
 pub(crate) use guard::guard;
 pub(crate) use serve::Peer;
 pub use serve::serve;
 
 use crate::{
-    actor::Actor,
     desk::{Desk, DeskError},
-    people::{NewSession, Session, Stage},
+    people::{NewSession, Session},
 };
 use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use std::sync::Arc;
 
-/// Someone who is logged in. A page that takes this is seen by nobody else.
-#[derive(Clone, Debug)]
-pub struct Visitor {
-    pub session: Session,
-    pub actor: Actor,
-    pub client: Client,
-    /// The cookie's value; empty where a proxy speaks for the visitor.
-    pub secret: String,
-}
-
-/// Someone half way in: the password fitted, the second step is to come (or to be set up).
-#[derive(Clone, Debug)]
-pub struct HalfWay {
-    pub session: Session,
-    pub client: Client,
-    pub secret: String,
-}
-
-/// Why a request was turned away before its page saw it.
+/// Our own store failed while a session was looked up: nobody is let in.
 #[derive(Debug)]
-pub enum Turned {
-    /// Nobody is logged in: pages go to the log-in, everything else gets 401.
-    LogIn {
-        next: Option<String>,
-    },
-    /// The token of the form is missing or another session's.
-    Csrf,
-    TooLarge,
-    /// The body is not what the page sends.
-    Malformed,
-    Failed(String),
-}
+pub struct Failed;
 
-impl IntoResponse for Turned {
+impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let plain = |status: StatusCode, text: &str| (status, text.to_owned()).into_response();
-        match self {
-            Turned::LogIn { next: Some(next) } => {
-                let next = percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC);
-                let to = HeaderValue::from_str(&format!("/login?next={next}"));
-                let to = to.unwrap_or(HeaderValue::from_static("/login"));
-                (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
-            }
-            Turned::LogIn { next: None } => plain(StatusCode::UNAUTHORIZED, "log in first\n"),
-            Turned::Csrf => plain(
-                StatusCode::FORBIDDEN,
-                "this was not sent by a page of this session; go back, load the page anew and try again\n",
-            ),
-            Turned::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
-            Turned::Malformed => plain(StatusCode::BAD_REQUEST, "not a form of ours\n"),
-            Turned::Failed(error) => {
-                tracing::error!(error, "a page could not be served");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "something failed on our side; see the log\n")
-            }
-        }
-    }
-}
-
-impl FromRequestParts<Arc<Desk>> for Visitor {
-    type Rejection = Turned;
-
-    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Turned> {
-        let client = Client::of(parts);
-        match session_of(&parts.headers, &client, desk).await? {
-            Some((session, secret)) if session.stage == Stage::In => {
-                Ok(Visitor { actor: session.actor(client.address), session, client, secret })
-            }
-            _ => Err(Turned::LogIn { next: next_of(parts) }),
-        }
-    }
-}
-
-impl FromRequestParts<Arc<Desk>> for HalfWay {
-    type Rejection = Turned;
-
-    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Turned> {
-        let client = Client::of(parts);
-        match session_of(&parts.headers, &client, desk).await? {
-            Some((session, secret)) if session.stage != Stage::In => Ok(HalfWay { session, client, secret }),
-            _ => Err(Turned::LogIn { next: None }),
-        }
+        (StatusCode::INTERNAL_SERVER_ERROR, "something failed on our side; see the log\n").into_response()
     }
 }
 
@@ -118,24 +41,16 @@ pub(crate) async fn session_of(
     headers: &HeaderMap,
     client: &Client,
     desk: &Desk,
-) -> Result<Option<(Session, String)>, Turned> {
-    let failed = |error: crate::store::StoreError| Turned::Failed(error.to_string());
+) -> Result<Option<(Session, String)>, Failed> {
+    let failed = |error: crate::store::StoreError| {
+        tracing::error!(%error, "a session could not be looked up");
+        Failed
+    };
     if let Some(name) = &client.proxy_user {
         return Ok(desk.people().proxy_session(name).await.map_err(failed)?.map(|session| (session, String::new())));
     }
     let Some(secret) = cookie_of(headers, client.secure) else { return Ok(None) };
     Ok(desk.people().session(&secret).await.map_err(failed)?.map(|session| (session, secret)))
-}
-
-/// Where to go on after the log-in: only for pages, and only to ourselves.
-fn next_of(parts: &Parts) -> Option<String> {
-    let page = parts.method == Method::GET
-        && parts
-            .headers
-            .get(header::ACCEPT)
-            .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    page.then(|| checked_next(path))
 }
 
 /// A path of ours that may follow a log-in. `//evil.example` and `/\evil.example` are other hosts to a browser.

@@ -39,7 +39,7 @@ impl FromRequestParts<Arc<Desk>> for Caller {
             return Err(nobody());
         };
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        if !is_read && web::check(&session, &parts.headers, None).is_err() {
+        if !is_read && !web::bears_token(&session, &parts.headers) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "with a session, send its token as X-CSRF-Token"));
         }
         Ok(Caller(session.actor(client.address)))

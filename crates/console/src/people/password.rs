@@ -88,6 +88,14 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
+/// A hash that costs next to nothing, for the many log-ins of tests. Checking it takes the parameters written in it.
+#[cfg(any(test, feature = "seeded"))]
+pub(super) fn cheap_hash(password: &str) -> String {
+    let params = Params::new(64, 1, 1, None).expect("argon2 takes these parameters; every test hashes");
+    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password(password.as_bytes());
+    hash.expect("a short password is hashed").to_string()
+}
+
 /// What a new password must be. Length is what counts; no composition rules (NIST 800-63B).
 pub(super) fn checked(password: &str, name: &str) -> Result<(), String> {
     if password.chars().count() < PASSWORD_CHARS_MIN {
