@@ -25,6 +25,9 @@ simulate: setup ## hours of misfortune in milliseconds: SEEDS=1..100000, or SEED
 soak: setup ## all kinds of traffic for MINUTES=30 at RATE=100 a second; memory, descriptors, disk and latency as CSV
 	./tests/soak/run $(or $(MINUTES),30) $(or $(RATE),100)
 
+fuzz: ## every parser of foreign bytes; SECONDS=600 for ten minutes each, TARGETS="file_pdf webhook" for some
+	./fuzz/run $(or $(SECONDS),60) $(TARGETS)
+
 test-clients: setup ## real client libraries as the backend
 	./tests/clients/run
 

@@ -1,6 +1,6 @@
 /*
   Guarita's own YARA rules: what is best told by bytes. A rule's metadata gives its meaning:
-  category and severity (the specification's words), title (title_pt, title_es) and why.
+  category and severity (the specification's words), title and why, each also in Portuguese (_pt) and Spanish (_es).
 */
 
 rule Eicar_Test_File
@@ -12,6 +12,8 @@ rule Eicar_Test_File
         title_pt = "Arquivo de teste EICAR"
         title_es = "Archivo de prueba EICAR"
         why = "Harmless by itself; every scanner must find it."
+        why_pt = "Inofensivo em si; todo verificador deve encontrá-lo."
+        why_es = "Inofensivo por sí mismo; todo analizador debe encontrarlo."
     strings:
         $eicar = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
     condition:
@@ -27,6 +29,8 @@ rule Php_Webshell
         title_pt = "PHP que executa o que o visitante envia"
         title_es = "PHP que ejecuta lo que envía el visitante"
         why = "A web shell gives its sender the server it is put on."
+        why_pt = "Um web shell dá a quem o enviou o servidor onde é colocado."
+        why_es = "Una web shell entrega a quien la envió el servidor donde se coloca."
     strings:
         $tag = "<?php" nocase
         $short = "<?="
@@ -46,6 +50,9 @@ rule Jsp_Asp_Webshell
         title = "Server page that runs commands"
         title_pt = "Página de servidor que executa comandos"
         title_es = "Página de servidor que ejecuta órdenes"
+        why = "It gives its sender the server it is put on."
+        why_pt = "Dá a quem o enviou o servidor onde é colocado."
+        why_es = "Entrega a quien lo envió el servidor donde se coloca."
     strings:
         $jsp = /Runtime\.getRuntime\(\)\.exec\(\s{0,4}request\.getParameter/ nocase
         $asp = /<%\s{0,8}(eval|execute|executeglobal)\s{0,4}\(?\s{0,4}request/ nocase
@@ -63,6 +70,8 @@ rule PowerShell_Hidden_Or_Encoded
         title_pt = "PowerShell que esconde o que executa"
         title_es = "PowerShell que oculta lo que ejecuta"
         why = "Encoded commands and hidden windows are how droppers start."
+        why_pt = "Comandos codificados e janelas ocultas são como começam os instaladores de vírus."
+        why_es = "Órdenes codificadas y ventanas ocultas son como empiezan los instaladores de virus."
     strings:
         $shell = "powershell" nocase ascii wide
         $encoded = /\s[-\/]e(nc(odedcommand)?|c|n)?\s{1,4}["']?[A-Za-z0-9+\/]{40,}/ nocase ascii wide
@@ -87,6 +96,9 @@ rule Script_Dropper
         title = "Script that fetches a file and starts it"
         title_pt = "Script que baixa um arquivo e o executa"
         title_es = "Script que descarga un archivo y lo ejecuta"
+        why = "What it fetches can be another thing every day; no signature knows it."
+        why_pt = "O que ele baixa pode ser outra coisa a cada dia; nenhuma assinatura o conhece."
+        why_es = "Lo que descarga puede ser otra cosa cada día; ninguna firma lo conoce."
     strings:
         $http = /(MSXML2\.(Server)?XMLHTTP|Microsoft\.XMLHTTP|WinHttp\.WinHttpRequest)/ nocase ascii wide
         $stream = "ADODB.Stream" nocase ascii wide
@@ -114,6 +126,9 @@ rule Html_Smuggling_Loader
         title = "Page that carries a packed program"
         title_pt = "Página que carrega um programa embutido"
         title_es = "Página que lleva un programa incrustado"
+        why = "The page builds a program in the browser, past whatever guards downloads."
+        why_pt = "A página monta um programa no navegador, sem passar por quem verifica downloads."
+        why_es = "La página arma un programa en el navegador, sin pasar por quien vigila las descargas."
     strings:
         $page = /<(html|script|svg|body|!doctype)/ nocase
         $exe = /["'`]TV(qQAAMAAAAEAAAA|pQAAIAAAAEAA8A|oAAAAAAAAAAAAA)/
@@ -134,6 +149,8 @@ rule AutoIt_Compiled
         title_pt = "Script AutoIt compilado"
         title_es = "Script AutoIt compilado"
         why = "Often used to pack thieves' tools so that scanners do not know them."
+        why_pt = "Muito usado para embalar ferramentas de ladrões de modo que verificadores não as conheçam."
+        why_es = "Muy usado para empaquetar herramientas de ladrones de modo que los analizadores no las conozcan."
     strings:
         $ea05 = { A3 48 4B BE 98 6C 4A A9 99 4C 53 0A 86 D6 48 7D 41 55 33 21 45 41 30 35 }
         $ea06 = { A3 48 4B BE 98 6C 4A A9 99 4C 53 0A 86 D6 48 7D 41 55 33 21 45 41 30 36 }
@@ -149,6 +166,9 @@ rule PyInstaller_Packed
         title = "Python program packed into one file"
         title_pt = "Programa Python empacotado em um arquivo"
         title_es = "Programa Python empaquetado en un archivo"
+        why = "Easily made and new each time, so scanners do not know it."
+        why_pt = "Fácil de fazer e novo a cada vez, por isso verificadores não o conhecem."
+        why_es = "Fácil de hacer y nuevo cada vez, por eso los analizadores no lo conocen."
     strings:
         $cookie = { 4D 45 49 0C 0B 0A 0B 0E }
         $meipass = "_MEIPASS"
@@ -164,6 +184,9 @@ rule Packed_Program
         title = "Program packed to hide its code"
         title_pt = "Programa compactado para esconder seu código"
         title_es = "Programa empaquetado para ocultar su código"
+        why = "Honest programs are rarely packed; hidden code is not known to scanners."
+        why_pt = "Programas honestos raramente são compactados; código escondido não é conhecido por verificadores."
+        why_es = "Los programas honestos rara vez se empaquetan; el código oculto no lo conocen los analizadores."
     strings:
         $upx = "UPX!"
         $upx0 = "UPX0"
@@ -186,6 +209,8 @@ rule Exe_In_Text
         title_pt = "Programa escrito como texto"
         title_es = "Programa escrito como texto"
         why = "A script turns the text back into a program and starts it."
+        why_pt = "Um script transforma o texto de volta em programa e o inicia."
+        why_es = "Un script convierte el texto otra vez en programa y lo inicia."
     strings:
         $base64 = "TVqQAAMAAAAEAAAA//8AALgAAAAA"
         $hex = "4d5a90000300000004000000ffff0000b8" nocase
@@ -204,6 +229,9 @@ rule Exiftool_Djvu_Injection
         title = "Picture that attacks a metadata reader (CVE-2021-22204)"
         title_pt = "Imagem que ataca um leitor de metadados (CVE-2021-22204)"
         title_es = "Imagen que ataca a un lector de metadatos (CVE-2021-22204)"
+        why = "A server that reads its metadata with ExifTool runs what is written in it."
+        why_pt = "Um servidor que lê seus metadados com o ExifTool executa o que está escrito neles."
+        why_es = "Un servidor que lee sus metadatos con ExifTool ejecuta lo que está escrito en ellos."
     strings:
         $djvu = "AT&TFORM"
         $anta = /\(metadata\s{0,8}\(?\w{0,32}\s{0,8}"\\/
@@ -220,6 +248,9 @@ rule Ghostscript_Escape
         title = "PostScript that starts a program"
         title_pt = "PostScript que inicia um programa"
         title_es = "PostScript que inicia un programa"
+        why = "A server that converts it with Ghostscript starts that program."
+        why_pt = "Um servidor que o converte com o Ghostscript inicia esse programa."
+        why_es = "Un servidor que lo convierte con Ghostscript inicia ese programa."
     strings:
         $pipe = /\(%pipe%[^)]{1,200}\)\s{0,8}(\(w\)|\(r\))?\s{0,8}file/
         $device = /OutputFile\s{0,4}\(%pipe%/
@@ -235,6 +266,9 @@ rule ImageTragick
         title = "Picture that attacks ImageMagick"
         title_pt = "Imagem que ataca o ImageMagick"
         title_es = "Imagen que ataca a ImageMagick"
+        why = "A server that converts it with ImageMagick runs what is written in it."
+        why_pt = "Um servidor que a converte com o ImageMagick executa o que está escrito nela."
+        why_es = "Un servidor que la convierte con ImageMagick ejecuta lo que está escrito en ella."
     strings:
         $mvg = "push graphic-context"
         $fill = /(fill|image\s+over\s[0-9, ]{3,20})\s{0,4}['"]?\s?url\((https?|ephemeral|msl|label|mvg):[^)]{0,200}["'|`]/

@@ -102,7 +102,6 @@ pub const RUNS: &[&str] = &[
     "au3",
     "ahk",
     "reg",
-    "inf",
     "bgi",
     "shb",
     "shs",

@@ -1,28 +1,43 @@
 //! Two files in one: a picture with a program behind its end, a film with a zip, a PDF that is a page.
 //!
 //! Finds where a picture, a sound, a film or a PDF ends by its own structure, and looks at what comes after; looks for a
-//! zip's end record, which counts from the back, and a PDF header, which may stand anywhere early.
+//! zip's end record, which counts from the back, and a PDF header, which may stand anywhere early. Where a format has no
+//! end that can be told, only beginnings count that prove themselves.
+
+mod ends;
 
 use crate::archives::zip::Zip;
-use crate::kind::{Kind, Nature, detect};
+use crate::kind::{Kind, Nature, detect, nature_of_extension};
 use crate::true_type::describe;
 use crate::walk::{Context, Thing};
 
 /// Fewer bytes behind the end are padding or a line break.
 const TAIL_BYTES_MIN: usize = 4;
-/// How far into an unknown tail beginnings of other files are looked for.
-const TAIL_SEARCH_BYTES: usize = 4 << 20;
 /// Readers accept a PDF's header this far in.
 const PDF_HEADER_WITHIN: usize = 1024;
+/// So many bytes that are no text, in front of a PDF's header, belong to another file.
+const PDF_PREFIX_BYTES_MIN: usize = 32;
+/// Beginnings that are looked at, right or wrong, in one file.
+const CANDIDATES_MAX: usize = 4_096;
+/// How far before its own header a Windows program begins.
+const PE_STUB_BYTES_MAX: usize = 4_096;
+/// Markup or script at the very end of a file is looked for in so many bytes.
+const LAST_BYTES: usize = 64 << 10;
 
 pub fn wants(thing: &Thing<'_>) -> bool {
+    use Kind::*;
     thing.kind.nature() == Nature::Media
-        || matches!(thing.kind, Kind::Pdf | Kind::Dos | Kind::Unknown | Kind::Rtf | Kind::Html)
+        || matches!(
+            thing.kind,
+            Pdf | Dos | Unknown | Rtf | Html | Text | Csv | Json | Gzip | Bzip2 | Xz | Rar | SevenZip
+        )
 }
 
 pub fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
     let bytes = thing.bytes;
-    let end = end_of(thing.kind, bytes);
+    let is_archive = thing.kind.nature() == Nature::Archive;
+    let is_text = matches!(thing.kind, Kind::Text | Kind::Csv | Kind::Json);
+    let end = ends::end_of(thing.kind, bytes);
     let tail = end.and_then(|end| bytes.get(end..)).unwrap_or_default();
     let tail_starts = tail.iter().take_while(|byte| matches!(byte, 0 | b'\n' | b'\r' | b' ' | b'\t')).count();
     let tail = &tail[tail_starts..];
@@ -30,13 +45,25 @@ pub fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
     if tail.len() >= TAIL_BYTES_MIN {
         seen = look_at_tail(thing, tail, ctx);
     }
-    if !seen {
+    if !seen && !is_text {
         seen = look_for_zip(thing, ctx);
     }
-    if !seen {
+    // Without an end of its own, a file is searched for what has an unmistakable beginning.
+    if !seen && end.is_none() && !is_archive && (thing.kind != Kind::Unknown || shown_as_harmless(thing)) {
+        seen = look_for_beginnings(thing, bytes.get(8..).unwrap_or_default(), ctx);
+    }
+    if !seen && !is_archive && !is_text {
         look_for_pdf(thing, ctx);
     }
     look_for_code(thing, ctx);
+}
+
+/// Content nobody can name, under a name that promises a text, a picture or a document.
+fn shown_as_harmless(thing: &Thing<'_>) -> bool {
+    matches!(
+        nature_of_extension(&thing.extension()),
+        Some(Nature::Data | Nature::Media | Nature::Document | Nature::Mail)
+    )
 }
 
 /// What stands behind the end. `true`: it was something, and was looked at.
@@ -51,33 +78,91 @@ fn look_at_tail(thing: &Thing<'_>, tail: &[u8], ctx: &mut Context<'_>) -> bool {
         return true;
     }
     // Something else first, then a known beginning.
-    let searched = &tail[..tail.len().min(TAIL_SEARCH_BYTES)];
-    const BEGINNINGS: &[&[u8]] =
-        &[b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c", b"%PDF-", b"\x7fELF", b"<?php", b"<script", b"<html", b"dex\n03"];
-    for beginning in BEGINNINGS {
-        if let Some(at) = memchr::memmem::find(searched, beginning) {
-            let kind = detect(&tail[at..], "");
-            if matters(kind) {
-                state(thing, kind, ctx);
-                ctx.child("appended", &tail[at..]);
-                return true;
-            }
-        }
+    look_for_beginnings(thing, tail, ctx)
+}
+
+/// Magics long enough, or proven by what they lead to, that no picture's noise makes them.
+fn look_for_beginnings(thing: &Thing<'_>, bytes: &[u8], ctx: &mut Context<'_>) -> bool {
+    // A text may quote any of them in letters, and a mail in Base64 none.
+    let is_text = matches!(thing.kind, Kind::Text | Kind::Csv | Kind::Json | Kind::Html | Kind::Rtf);
+    const BINARY: &[&[u8]] = &[
+        b"Rar!\x1a\x07",
+        b"7z\xbc\xaf\x27\x1c\0",
+        b"\x7fELF",
+        b"dex\n03",
+        b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        b"\xcf\xfa\xed\xfe",
+    ];
+    let first = BINARY.iter().filter_map(|magic| first_where(bytes, magic, is_a_file)).min();
+    let program = first_program(bytes);
+    let pdf = first_where(bytes, b"%PDF-", |rest| memchr::memmem::find(rest, b" obj").is_some()).filter(|_| !is_text);
+    if let Some(at) = [first, program, pdf].into_iter().flatten().min() {
+        let rest = &bytes[at..];
+        state(thing, detect(rest, ""), ctx);
+        ctx.child("appended", rest);
+        return true;
     }
-    for at in memchr::memmem::find_iter(searched, b"MZ").take(64) {
-        if detect(&tail[at..], "") == Kind::Pe {
-            state(thing, Kind::Pe, ctx);
-            ctx.child("appended", &tail[at..]);
+    // Letters prove something only where they are the last that is there.
+    let last = &bytes[bytes.len().saturating_sub(LAST_BYTES)..];
+    const LETTERS: &[&[u8]] = &[b"<?php", b"<script", b"<html", b"<!DOCTYPE html", b"<svg"];
+    let code = LETTERS.iter().filter_map(|start| memchr::memmem::find(last, start)).min();
+    if let Some(rest) = code.map(|at| &last[at..]).filter(|rest| !is_text && is_text_to_its_end(rest)) {
+        let kind = detect(rest, "");
+        if matters(kind) {
+            state(thing, kind, ctx);
+            ctx.child("appended", rest);
             return true;
         }
     }
     false
 }
 
+fn first_where(bytes: &[u8], magic: &[u8], holds: impl Fn(&[u8]) -> bool) -> Option<usize> {
+    memchr::memmem::find_iter(bytes, magic).take(CANDIDATES_MAX).find(|at| holds(&bytes[*at..]))
+}
+
+/// Whether what begins with a magic goes on as such a file does.
+fn is_a_file(rest: &[u8]) -> bool {
+    match rest {
+        // Class 1 or 2, byte order 1 or 2, version 1.
+        [0x7f, b'E', b'L', b'F', class, order, version, ..] => {
+            matches!(class, 1 | 2) && matches!(order, 1 | 2) && *version == 1
+        }
+        // A known number of load commands, and a file type from object to file set.
+        [0xcf, 0xfa, 0xed, 0xfe, ..] => {
+            rest.get(12..20).is_some_and(|b| matches!(b[0], 1..=12) && b[1..4] == [0; 3] && b[6..8] == [0; 2])
+        }
+        _ => true,
+    }
+}
+
+/// A Windows program is found by its second header, which its first must lead to.
+fn first_program(bytes: &[u8]) -> Option<usize> {
+    for second in memchr::memmem::find_iter(bytes, b"PE\0\0").take(CANDIDATES_MAX) {
+        let from = second.saturating_sub(PE_STUB_BYTES_MAX);
+        let start = memchr::memmem::rfind_iter(&bytes[from..second], b"MZ").map(|at| from + at).find(|at| {
+            let leads_to = bytes.get(at + 0x3c..at + 0x40).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            leads_to.is_some_and(|offset| offset as usize == second - at)
+        });
+        if start.is_some() {
+            return start;
+        }
+    }
+    None
+}
+
+fn is_text_to_its_end(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && crate::kind::text::looks_like_text(bytes)
+}
+
 /// A zip is read from its end: whatever stands before it does not matter to an unpacker.
 fn look_for_zip(thing: &Thing<'_>, ctx: &mut Context<'_>) -> bool {
     let tail = &thing.bytes[thing.bytes.len().saturating_sub(66_000)..];
-    if memchr::memmem::rfind(tail, b"PK\x05\x06").is_none() {
+    let Some(end) = memchr::memmem::rfind(tail, b"PK\x05\x06") else { return false };
+    // A zip kept in another archive without compression ends in the middle of it; one laid over it ends with it.
+    let comment = tail.get(end + 20..end + 22).map_or(0, |b| usize::from(u16::from_le_bytes([b[0], b[1]])));
+    if thing.kind.nature() == Nature::Archive && end + 22 + comment != tail.len() {
         return false;
     }
     let zip = Zip::open(thing.bytes);
@@ -90,7 +175,7 @@ fn look_for_zip(thing: &Thing<'_>, ctx: &mut Context<'_>) -> bool {
     }
     let bytes = &thing.bytes[start..];
     let kind = detect(bytes, "");
-    if thing.kind != Kind::Unknown && thing.kind != Kind::Dos {
+    if !matches!(thing.kind, Kind::Unknown | Kind::Dos) || thing.kind == Kind::Unknown && shown_as_harmless(thing) {
         state(thing, kind, ctx);
     }
     ctx.child("appended", bytes);
@@ -105,6 +190,8 @@ fn look_for_pdf(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         let kind = detect(before, "");
         if at > 0 && (matters(kind) || kind == Kind::Html || kind.nature() == Nature::Media) {
             state(thing, kind, ctx);
+        } else if at >= PDF_PREFIX_BYTES_MIN && !crate::kind::text::looks_like_text(before) {
+            ctx.fact("files/polyglot", "a PDF behind something else");
         }
     } else if !matches!(thing.kind, Kind::Unknown | Kind::Wmf) && memchr::memmem::find(thing.bytes, b" obj").is_some() {
         state(thing, Kind::Pdf, ctx);
@@ -132,144 +219,11 @@ fn matters(kind: Kind) -> bool {
         Nature::Program | Nature::Archive | Nature::DiskImage | Nature::Active => {
             !matches!(kind, Kind::Zlib | Kind::Com | Kind::Lzma | Kind::Compress)
         }
-        Nature::Document => {
-            matches!(kind, Kind::Pdf | Kind::Rtf | Kind::Doc | Kind::Xls | Kind::Docx | Kind::Docm | Kind::Xlsm)
-        }
+        Nature::Document => kind.is_ole() || kind.is_ooxml() || matches!(kind, Kind::Pdf | Kind::Rtf),
         Nature::Media | Nature::Data | Nature::Mail => false,
     }
 }
 
 fn state(thing: &Thing<'_>, second: Kind, ctx: &mut Context<'_>) {
     ctx.fact("files/polyglot", &format!("{} and {} in one file", describe(thing.kind), describe(second)));
-}
-
-/// Where a file of this kind ends by its own account; `None` where that cannot be told.
-fn end_of(kind: Kind, bytes: &[u8]) -> Option<usize> {
-    match kind {
-        Kind::Jpeg => jpeg_end(bytes),
-        Kind::Png => png_end(bytes),
-        Kind::Gif => gif_end(bytes),
-        Kind::Webp | Kind::Wav | Kind::Avi => {
-            let size = u32_le(bytes, 4)? as usize;
-            Some(size.checked_add(8 + (size & 1))?.min(bytes.len()))
-        }
-        Kind::Bmp => Some((u32_le(bytes, 2)? as usize).max(54).min(bytes.len())),
-        Kind::Mp4 | Kind::Mov | Kind::M4a | Kind::ThreeGp | Kind::Heic | Kind::Avif => boxes_end(bytes),
-        Kind::Ogg | Kind::OggVideo => ogg_end(bytes),
-        Kind::Pdf => {
-            let at = memchr::memmem::rfind(bytes, b"%%EOF")?;
-            Some(at + 5)
-        }
-        _ => None,
-    }
-}
-
-fn jpeg_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 2;
-    loop {
-        let marker = *bytes.get(at + 1)?;
-        if bytes[at] != 0xff {
-            return None;
-        }
-        match marker {
-            0xff => at += 1,
-            0xd9 => return Some(at + 2),
-            0x01 | 0xd0..=0xd8 => at += 2,
-            _ => {
-                let length = u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]) as usize;
-                at += 2 + length;
-                if marker == 0xda {
-                    at = entropy_end(bytes, at)?;
-                }
-            }
-        }
-    }
-}
-
-/// After a scan's header: to the next marker that is neither a stuffed byte nor a restart.
-fn entropy_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += memchr::memchr(0xff, bytes.get(at..)?)?;
-        match *bytes.get(at + 1)? {
-            0x00 | 0xd0..=0xd7 => at += 2,
-            0xff => at += 1,
-            _ => return Some(at),
-        }
-    }
-}
-
-fn png_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 8usize;
-    loop {
-        let length = u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
-        let name = bytes.get(at + 4..at + 8)?;
-        at = at.checked_add(12)?.checked_add(length)?;
-        if name == b"IEND" {
-            return Some(at.min(bytes.len()));
-        }
-    }
-}
-
-fn gif_end(bytes: &[u8]) -> Option<usize> {
-    let flags = *bytes.get(10)?;
-    let mut at = 13 + if flags & 0x80 != 0 { 3usize << ((flags & 7) + 1) } else { 0 };
-    loop {
-        match *bytes.get(at)? {
-            0x3b => return Some(at + 1),
-            0x21 => at = sub_blocks_end(bytes, at + 2)?,
-            0x2c => {
-                let flags = *bytes.get(at + 9)?;
-                let table = if flags & 0x80 != 0 { 3usize << ((flags & 7) + 1) } else { 0 };
-                at = sub_blocks_end(bytes, at + 10 + table + 1)?;
-            }
-            _ => return Some(at),
-        }
-    }
-}
-
-fn sub_blocks_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *bytes.get(at)? {
-            0 => return Some(at + 1),
-            length => at += 1 + usize::from(length),
-        }
-    }
-}
-
-fn boxes_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0usize;
-    while let Some(head) = bytes.get(at..at.checked_add(8)?) {
-        let name = &head[4..];
-        if !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'_' | b'-' | 0xa9)) {
-            return Some(at);
-        }
-        let size = match u32::from_be_bytes(head[..4].try_into().ok()?) {
-            0 => return None,
-            1 => usize::try_from(u64::from_be_bytes(bytes.get(at + 8..at + 16)?.try_into().ok()?)).ok()?,
-            size => size as usize,
-        };
-        if size < 8 {
-            return Some(at);
-        }
-        at = at.checked_add(size)?;
-        if at > bytes.len() {
-            return None;
-        }
-    }
-    Some(at)
-}
-
-fn ogg_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while bytes.get(at..at + 4) == Some(b"OggS") {
-        let segments = usize::from(*bytes.get(at + 26)?);
-        let table = bytes.get(at + 27..at + 27 + segments)?;
-        at += 27 + segments + table.iter().map(|n| usize::from(*n)).sum::<usize>();
-    }
-    Some(at.min(bytes.len()))
-}
-
-fn u32_le(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }

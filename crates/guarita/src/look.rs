@@ -4,7 +4,7 @@ use guarita_inspect::{FileInspector, FileUnderScan};
 use guarita_message::{
     Channel, ConversationKey, Direction, FileReport, Inspection, Lane, Message, Part, PartBody, TextRole,
 };
-use guarita_pipeline::{Brains, FollowedLinks, inspect_texts, keep_worst};
+use guarita_pipeline::{Brains, FollowedLinks, inspect_texts, keep_worst, note_listed_files};
 use std::sync::Arc;
 
 /// Findings of one input; the worst are kept.
@@ -37,6 +37,7 @@ pub async fn look_at_file(
     }]);
     let judged = tokio::task::spawn_blocking(move || {
         inspect_texts(&message, &mut inspection, &brains, &FollowedLinks::new());
+        note_listed_files(&mut inspection, &brains);
         keep_worst(&mut inspection, FINDINGS_MAX);
         inspection
     });

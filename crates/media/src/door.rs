@@ -13,6 +13,24 @@ mod names;
 mod passing;
 mod streams;
 
+/// What the fuzz targets reach: the headers that the door reads and writes. Not part of the interface.
+#[doc(hidden)]
+pub mod fuzzing {
+    use http::{HeaderMap, HeaderValue, header};
+
+    /// A file's name as it goes into `Content-Disposition`.
+    pub fn content_disposition(name: &str, mime_type: &str) -> String {
+        super::names::content_disposition(Some(name), mime_type)
+    }
+
+    /// First and last byte that a `Range` header asks for, of a file of `bytes` bytes; `None`: all of it, or nothing.
+    pub fn range(value: &[u8], bytes: u64) -> Option<(u64, u64)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, HeaderValue::from_bytes(value).ok()?);
+        super::file::range_asked(&headers, bytes)
+    }
+}
+
 use crate::{
     BlobStore, BuildError, DoorConfig, GraphConfig, IndexError, MediaIndex, MediaKeys, MediaState, Millis, StoredMedia,
     addresses::Reach,

@@ -26,6 +26,9 @@ pub use blobs::{BlobReader, BlobStore, BlobWriter, DiskBlobs, StoredBlob, SweptB
 pub use config::{DoorConfig, FetchConfig, GraphConfig};
 pub use connect::BuildError;
 pub use door::Door;
+/// For the fuzz targets alone.
+#[doc(hidden)]
+pub use door::fuzzing;
 pub use fetch::{FetchProblem, Fetched, FetchedInMemory, Fetcher};
 pub use guarita_message::is_public;
 pub use index::{IndexError, MediaIndex, MediaKey, MediaState, ServedMedia, StoredMedia};

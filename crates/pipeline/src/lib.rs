@@ -5,6 +5,7 @@
 //! the next one's input.
 
 mod config;
+mod file_lists;
 mod files;
 mod in_work;
 mod observe;
@@ -16,6 +17,7 @@ mod terms;
 mod texts;
 
 pub use config::{Ambient, Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
+pub use file_lists::note_listed_files;
 pub use observe::{Nobody, Noted, Observer, Seen, Stage, VerdictChanged};
 pub use process::{Hits, Judged, Pipeline};
 pub use rescan::{Rescan, RescanConfig, RescanStatus, Stamp};

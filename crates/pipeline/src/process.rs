@@ -2,12 +2,13 @@
 
 use crate::{
     Annotate, Brains, Parts, RouteSettings,
+    file_lists::note_listed_files,
     files::{Look, SeenFile, fetch_deadline, inspect_files, password_candidates},
     in_work::{InWork, Refusals},
     observe::{Nobody, Observer, Seen, Stage, Stages},
     outgoing::{findings_header, media_states, order, released},
     terms::{summary, terms},
-    texts::{FollowedLinks, follow_links, inspect_texts, keep_worst, note_listed_files},
+    texts::{FollowedLinks, follow_links, inspect_texts, keep_worst},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;

@@ -11,8 +11,9 @@ mod origin;
 
 use crate::{
     Pipeline, VerdictChanged,
+    file_lists::{listed_file, silence_allowed},
     files::on_disk,
-    texts::{FollowedLinks, inspect_texts, listed_file},
+    texts::{FollowedLinks, inspect_texts},
 };
 use futures_util::future::join_all;
 use guarita_inspect::FileUnderScan;
@@ -306,6 +307,7 @@ impl Rescan {
         }
         let brains = self.pipeline.brains();
         inspection.findings.extend(listed_file(&brains, &one.content.hash, &place));
+        silence_allowed(&mut inspection, &brains, &one.content.hash, &place);
         let excepted = |finding: &Finding| brains.exceptions.for_file(finding, Some(&one.content.hash)).is_some();
         inspection.findings.retain(|finding| finding.place == place && !finding.shadow && !excepted(finding));
         inspection

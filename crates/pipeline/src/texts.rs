@@ -4,14 +4,13 @@
 use crate::Brains;
 use futures_util::{StreamExt as _, stream};
 use guarita_inspect::{
-    LinkContext, LinkFollower, TextContext, find_links, inspect_link, inspect_text,
-    links::{Followed, ListHit, leads_elsewhere},
+    FoundLink, LinkContext, LinkFollower, TextContext, find_links, inspect_link, inspect_text,
+    links::{Followed, leads_elsewhere},
 };
 use guarita_message::{
-    Category, ContentHash, FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Inspection, Message, PartBody,
-    Severity, Subject, TextRole,
+    FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Severity, Subject,
+    TextRole,
 };
-use guarita_rules::Language;
 use std::collections::HashMap;
 
 /// Findings in texts and links of one message; what is beyond is a gap. Decisions are made on all of them: a cut before
@@ -43,7 +42,7 @@ pub async fn follow_links(
     };
     for part in &message.parts {
         match &part.body {
-            PartBody::Text { text, .. } => find_links(text).into_iter().for_each(|link| want(link.url)),
+            PartBody::Text { text, role } => links_in(text, *role).into_iter().for_each(|link| want(link.url)),
             PartBody::Link { url } => want(url.clone()),
             PartBody::File(_) => {}
         }
@@ -51,7 +50,7 @@ pub async fn follow_links(
     for part in found {
         match &part.what {
             FoundParts::Link(url) => want(url.clone()),
-            FoundParts::Text(text) => find_links(text).into_iter().for_each(|link| want(link.url)),
+            FoundParts::Text(text) => links_in(text, TextRole::FileName).into_iter().for_each(|link| want(link.url)),
         }
     }
     let asked = stream::iter(wanted).map(|url| async move {
@@ -66,6 +65,25 @@ pub async fn follow_links(
             .or_insert_with(|| Followed { gap: Some((GapReason::Limits, detail.into())), ..Followed::default() });
     }
     followed
+}
+
+/// Links of a text. In a file's name, and in texts inside files (logs, program texts), `notes.pub` and `main.rs` are names of
+/// files, though they could be hosts: a link there has a scheme, a `www.` or a path.
+fn links_in(text: &str, role: TextRole) -> Vec<FoundLink> {
+    let mut links = find_links(text);
+    if role == TextRole::FileName {
+        links.retain(|link| is_meant_as_link(text, link));
+    }
+    links
+}
+
+fn is_meant_as_link(text: &str, link: &FoundLink) -> bool {
+    let written = text.get(link.span.0..link.span.1).unwrap_or_default();
+    let start = written.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    link.shown.is_some()
+        || start.contains("://")
+        || start.starts_with("www.")
+        || start.split_once('/').is_some_and(|(_, path)| !path.is_empty())
 }
 
 /// What links are judged by.
@@ -118,7 +136,7 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
                 inspection.merge(links_of.look(url, &part.place, None, &LinkContext::default()));
             }
             PartBody::Text { text, role } => {
-                let links = find_links(text);
+                let links = links_in(text, *role);
                 let context = TextContext {
                     role: *role,
                     forwarded: message.forwarded,
@@ -145,7 +163,7 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
             FoundParts::Text(text) => {
                 let context = TextContext { role: TextRole::Answer, ..TextContext::default() };
                 let mut seen = inspect_text(text, &found.place, &context, &brains.rules);
-                for link in find_links(text) {
+                for link in links_in(text, TextRole::FileName) {
                     let context = LinkContext { in_text: true, shown: link.shown, ..LinkContext::default() };
                     seen.merge(links_of.look(&link.url, &found.place, None, &context));
                 }
@@ -169,39 +187,6 @@ pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Br
             return;
         }
     }
-}
-
-/// What the operators' lists say of the files themselves: a finding for each whose content is denied.
-pub(crate) fn note_listed_files(inspection: &mut Inspection, brains: &Brains) {
-    let listed: Vec<Finding> =
-        inspection.files.iter().filter_map(|file| listed_file(brains, &file.sha256?, &file.place)).collect();
-    inspection.findings.extend(listed);
-}
-
-/// The finding, where this content is denied.
-pub(crate) fn listed_file(brains: &Brains, hash: &ContentHash, place: &str) -> Option<Finding> {
-    let hit = brains.lists.as_ref()?.look_up_hash(hash);
-    if !matches!(hit, ListHit::Denied | ListHit::DeniedMalware) {
-        return None;
-    }
-    let title = match brains.rules.language {
-        Language::Portuguese => "Arquivo na sua lista de bloqueio",
-        Language::English => "File on your deny list",
-        Language::Spanish => "Archivo en su lista de bloqueo",
-    };
-    Some(Finding {
-        rule: "lists/denied-file".into(),
-        category: Category::Malware,
-        severity: Severity::Critical,
-        place: place.to_owned(),
-        inside: String::new(),
-        title: title.into(),
-        why: String::new(),
-        evidence: hash.to_string(),
-        subject: Subject::File,
-        span: None,
-        shadow: false,
-    })
 }
 
 /// Stops at the bound, and says so: what was not looked at is a gap.
@@ -234,4 +219,20 @@ pub fn keep_worst(inspection: &mut Inspection, findings_max: usize) {
     order.iter().take(findings_max).for_each(|at| keep[*at] = true);
     let mut keep = keep.into_iter();
     inspection.findings.retain(|_| keep.next().unwrap_or(false));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_no_links() {
+        for text in ["60685.pub", "LinkAt10And20.pub", "see main.rs and setup.py", "fatura.zip"] {
+            assert!(links_in(text, TextRole::FileName).is_empty(), "{text}");
+        }
+        for text in ["www.evil.example.com.html", "https://evil.com", "open evil.com/login now"] {
+            assert_eq!(links_in(text, TextRole::FileName).len(), 1, "{text}");
+        }
+        assert_eq!(links_in("evil.com", TextRole::Body).len(), 1);
+    }
 }

@@ -5,6 +5,22 @@
 //! an inspector said of a content. Nothing here knows the spool, policy, rules or another inspector; nothing here turns
 //! an error, a limit or an unknown reply into "clean": what could not be looked at is a gap.
 
+/// What the fuzz targets reach: readers of what clamd and a file worker answer. Not part of the interface.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::sandboxed::read_answer;
+
+    /// `Some(true)`: clamd said that there is nothing; `Some(false)`: that there is something; `None`: a gap.
+    pub fn clamd_reply(bytes: &[u8]) -> Option<bool> {
+        let _ = crate::reply::read_version(bytes);
+        match crate::reply::read_reply(bytes) {
+            crate::reply::Reply::Ok => Some(true),
+            crate::reply::Reply::Found(_) => Some(false),
+            crate::reply::Reply::NotLookedAt(..) => None,
+        }
+    }
+}
+
 mod cached;
 mod clamav;
 mod clamd;

@@ -72,10 +72,7 @@ impl SandboxedFiles {
         let outcome = self.pool.look(header, Box::new(move || content.open())).await;
         metrics::histogram!("guarita_scan_seconds", "scanner" => FILES).record(began.elapsed().as_secs_f64());
         match outcome {
-            Outcome::Answer(answer) => match serde_json::from_slice::<Inspection>(&answer) {
-                Ok(report) => accept(report, file, &version),
-                Err(_) => unseen(file, GapReason::Crashed, "the file worker's report makes no sense"),
-            },
+            Outcome::Answer(answer) => read_answer(&answer, file, &version),
             Outcome::TimedOut => {
                 unseen(file, GapReason::Timeout, "the file worker took too long; the same file will again")
             }
@@ -104,6 +101,14 @@ impl FileInspector for SandboxedFiles {
 
     fn inspect<'a>(&'a self, file: &'a FileUnderScan) -> Pending<'a, Inspection> {
         Box::pin(self.look(file))
+    }
+}
+
+/// Reads what a worker answered of `file`; nonsense is a gap.
+pub fn read_answer(answer: &[u8], file: &FileUnderScan, version: &str) -> Inspection {
+    match serde_json::from_slice::<Inspection>(answer) {
+        Ok(report) => accept(report, file, version),
+        Err(_) => unseen(file, GapReason::Crashed, "the file worker's report makes no sense"),
     }
 }
 

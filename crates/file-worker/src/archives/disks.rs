@@ -31,7 +31,12 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         Kind::Dmg if thing.bytes.get(1024..1026) != Some(b"H+") && thing.bytes.get(1024..1026) != Some(b"HX") => {
             ctx.gap_of(GapReason::Unsupported, "its blocks are compressed", FileClass::Archive);
         }
-        _ => carve(thing.bytes, ctx),
+        _ => {
+            carve(thing.bytes, ctx);
+            // Scripts and texts in it have no beginning that shows.
+            let detail = "its file system is not read; only files that begin at a sector's start were looked at";
+            ctx.gap_of(GapReason::Unsupported, detail, FileClass::Archive);
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Bodies go on as texts for the second round, attachments as things to look at.
 
+use crate::formats::ole::Ole;
 use crate::kind::{Kind, text};
 use crate::walk::{Context, Thing};
 use guarita_message::{FileClass, GapReason};
 use mail_parser::{MessageParser, MimeHeaders, PartType};
-use std::io::{Cursor, Read};
 
 /// Messages of one mailbox.
 const MESSAGES_MAX: usize = 200;
@@ -14,8 +14,6 @@ const MESSAGES_MAX: usize = 200;
 const PARTS_MAX: usize = 500;
 /// Storages of one Outlook message: attachments and recipients.
 const STORAGES_MAX: usize = 1000;
-/// A stream of an Outlook message or an attribute of TNEF.
-const STREAM_BYTES_MAX: u64 = 128 << 20;
 /// A body's text that goes on to the second round.
 const BODY_CHARS_MAX: usize = 4_000;
 
@@ -124,17 +122,13 @@ fn uu_line(line: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Outlook's `.msg`: a compound file; attachments are storages, their content a stream named by its property.
 pub(super) fn look_at_msg(thing: &Thing<'_>, ctx: &mut Context<'_>) {
-    let Ok(mut file) = cfb::CompoundFile::open(Cursor::new(thing.bytes)) else {
+    let Some(file) = Ole::parse(thing.bytes) else {
         return ctx.gap_of(GapReason::Corrupt, "the Outlook message is damaged", FileClass::Document);
     };
-    let read = |file: &mut cfb::CompoundFile<Cursor<&[u8]>>, path: &str| -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        file.open_stream(path).ok()?.take(STREAM_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    };
+    let read = |path: &str| file.stream(path);
     for (property, is_html) in [("0037", false), ("1000", false), ("1013", true)] {
         for (suffix, wide) in [("001F", true), ("001E", false), ("0102", false)] {
-            let Some(bytes) = read(&mut file, &format!("/__substg1.0_{property}{suffix}")) else { continue };
+            let Some(bytes) = read(&format!("__substg1.0_{property}{suffix}")) else { continue };
             if is_html {
                 ctx.child_declared("body", "text/html", &bytes);
             } else {
@@ -144,10 +138,10 @@ pub(super) fn look_at_msg(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         }
     }
     let storages: Vec<String> = file
-        .walk()
-        .take(STORAGES_MAX * 20)
-        .filter(|entry| entry.is_storage() && entry.name().starts_with("__attach_version1.0"))
-        .map(|entry| entry.path().to_string_lossy().into_owned())
+        .entries
+        .iter()
+        .filter(|entry| !entry.is_stream && entry.name().starts_with("__attach_version1.0"))
+        .map(|entry| entry.path.clone())
         .take(STORAGES_MAX)
         .collect();
     for (number, storage) in storages.iter().enumerate() {
@@ -157,14 +151,13 @@ pub(super) fn look_at_msg(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         let mut name = None;
         for (property, wide) in [("3707001F", true), ("3707001E", false), ("3704001F", true), ("3704001E", false)] {
             name = name.or_else(|| {
-                let bytes = read(&mut file, &format!("{storage}/__substg1.0_{property}"))?;
+                let bytes = read(&format!("{storage}/__substg1.0_{property}"))?;
                 Some(if wide { utf16(&bytes) } else { text::decode(&bytes) })
             });
         }
         let name = name.unwrap_or_else(|| format!("attachment {}", number + 1));
-        let declared =
-            read(&mut file, &format!("{storage}/__substg1.0_370E001F")).map(|bytes| utf16(&bytes)).unwrap_or_default();
-        if let Some(bytes) = read(&mut file, &format!("{storage}/__substg1.0_37010102"))
+        let declared = read(&format!("{storage}/__substg1.0_370E001F")).map(|bytes| utf16(&bytes)).unwrap_or_default();
+        if let Some(bytes) = read(&format!("{storage}/__substg1.0_37010102"))
             && ctx.spend(bytes.len() as u64)
         {
             ctx.child_declared(name.trim_end_matches('\0'), &declared, &bytes);

@@ -5,6 +5,9 @@ use crate::kind::Kind;
 use crate::walk::{Context, Thing};
 use guarita_message::{FileClass, GapReason};
 
+/// A stream's header, and nothing behind it.
+const HEAD_ONLY_BYTES_MAX: usize = 18;
+
 pub(super) fn wants(thing: &Thing<'_>) -> bool {
     use Kind::*;
     matches!(thing.kind, Gzip | Bzip2 | Xz | Lzma | Lzip | Zstd | Lz4 | Zlib)
@@ -27,6 +30,8 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         Ok(mut reader) => ctx.unpack(&name, bytes.len() as u64, &mut *reader),
         // Packed against a dictionary that is not in the file: whoever gets it cannot unpack it either.
         Err(_) if thing.kind == Kind::Zstd && zstd_needs_dictionary(bytes) => {}
+        // Broken off before its first block: nothing comes out of it for anybody.
+        Err(_) if bytes.len() <= HEAD_ONLY_BYTES_MAX => {}
         Err(detail) => ctx.gap_of(GapReason::Corrupt, &detail, FileClass::Archive),
     }
 }

@@ -52,6 +52,12 @@ pub fn say(url: &str, report: &mut dyn Report) {
     }
 }
 
+/// A web address on the computer of whoever opens it.
+pub fn is_own_machine(url: &str) -> bool {
+    let host = url.split("//").nth(1).unwrap_or_default().split(['/', ':', '?', '#']).next().unwrap_or_default();
+    url.to_ascii_lowercase().starts_with("http") && (host.eq_ignore_ascii_case("localhost") || host.starts_with("127."))
+}
+
 fn is_namespace(url: &str) -> bool {
     let host = url.split("//").nth(1).unwrap_or_default().split(['/', ':', '?', '#']).next().unwrap_or_default();
     NAMESPACE_HOSTS.iter().any(|known| host.eq_ignore_ascii_case(known))

@@ -15,7 +15,7 @@ mod lnk;
 mod markup;
 mod odf;
 mod office_ole;
-mod ole;
+pub(crate) mod ole;
 mod onenote;
 mod ooxml;
 mod pdf;
@@ -27,6 +27,7 @@ mod report;
 mod rtf;
 mod samples;
 mod script_text;
+mod sealed;
 mod shortcuts;
 mod svg;
 mod table;
@@ -115,6 +116,11 @@ pub const INSPECTORS: &[Inspector] = &[
         name: "sylk",
         wants: |thing| thing.kind == Kind::Sylk,
         look: |thing, ctx| table::inspect_sylk(thing.bytes, ctx),
+    },
+    Inspector {
+        name: "sealed",
+        wants: |thing| sealed::is_one(thing.bytes),
+        look: |thing, ctx| sealed::inspect(thing.bytes, ctx),
     },
     Inspector {
         name: "activemime",

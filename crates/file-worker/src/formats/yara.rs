@@ -1,5 +1,5 @@
 //! YARA rules, ours and the operator's, compiled once. A rule's metadata says what a match means: `category`, `severity`,
-//! `title` (and `title_pt`, `title_es`), `why`; without them a match is malware of severity high.
+//! `title` and `why` (each also with `_pt`, `_es`); without them a match is malware of severity high.
 
 use super::report::Report;
 use boreal::compiler::{Compiler, CompilerParams};
@@ -9,10 +9,10 @@ use guarita_message::{Category, FileClass, Finding, GapReason, Severity, Subject
 use guarita_rules::{Language, RuleError, RuleFile};
 use std::time::Duration;
 
-/// One thing is searched for no longer than this.
-const SCAN_TIME_MAX: Duration = Duration::from_millis(1_500);
-/// Larger things are searched in their first and last parts' place: the beginning only.
-const SCAN_BYTES_MAX: usize = 32 << 20;
+/// One thing is searched for no longer than this. Our own rules pass some 500 MB a second; an operator's may not.
+const SCAN_TIME_MAX: Duration = Duration::from_millis(3_000);
+/// Nothing larger is unpacked or accepted by default; of what is, the beginning is searched and the rest is a gap.
+const SCAN_BYTES_MAX: usize = 128 << 20;
 
 pub struct Yara {
     scanner: Option<Scanner>,
@@ -86,6 +86,9 @@ impl Yara {
     /// Findings of everything that matches; a search that takes too long is a gap.
     pub fn matches(&self, data: &[u8], language: Language, report: &mut dyn Report) -> Vec<Finding> {
         let Some(scanner) = &self.scanner else { return Vec::new() };
+        if data.len() > SCAN_BYTES_MAX {
+            report.gap(GapReason::Limits, FileClass::Other, "only its beginning was searched with YARA rules");
+        }
         let data = data.get(..SCAN_BYTES_MAX.min(data.len())).unwrap_or_default();
         let result = match scanner.scan_mem(data) {
             Ok(result) => result,
@@ -104,15 +107,12 @@ impl Yara {
 
     fn finding(&self, name: &str, metadata: &[boreal::Metadata], language: Language) -> Finding {
         let text = |key: &str| self.text(metadata, key);
-        let local = match language {
-            Language::Portuguese => text("title_pt"),
-            Language::Spanish => text("title_es"),
-            Language::English => None,
+        let local = |key: &str| match language {
+            Language::Portuguese => text(&format!("{key}_pt")).or_else(|| text(key)),
+            Language::Spanish => text(&format!("{key}_es")).or_else(|| text(key)),
+            Language::English => text(key),
         };
-        let title = local
-            .or_else(|| text("title"))
-            .or_else(|| text("description"))
-            .unwrap_or_else(|| format!("YARA rule {name}"));
+        let title = local("title").or_else(|| text("description")).unwrap_or_else(|| format!("YARA rule {name}"));
         Finding {
             rule: format!("yara/{name}"),
             category: text("category").and_then(|word| word.parse().ok()).unwrap_or(Category::Malware),
@@ -120,7 +120,7 @@ impl Yara {
             place: String::new(),
             inside: String::new(),
             title: Finding::evidence_of(&title),
-            why: text("why").unwrap_or_default(),
+            why: local("why").unwrap_or_default(),
             evidence: name.to_owned(),
             subject: Subject::File,
             span: None,
@@ -138,7 +138,7 @@ mod tests {
         Yara::new(&[RuleFile { path: "yara/test.yar".into(), bytes: source.as_bytes().to_vec() }])
     }
 
-    const RULE: &str = r#"rule Marker { meta: category = "exploit" severity = "medium" title = "A marker" title_pt = "Um marcador" strings: $a = "marker-7f3a" condition: $a }"#;
+    const RULE: &str = r#"rule Marker { meta: category = "exploit" severity = "medium" title = "A marker" title_pt = "Um marcador" why = "It marks." why_pt = "Ele marca." strings: $a = "marker-7f3a" condition: $a }"#;
 
     #[test]
     fn metadata_gives_meaning() {
@@ -149,6 +149,9 @@ mod tests {
             (found[0].rule.as_str(), found[0].category, found[0].severity, found[0].title.as_str()),
             ("yara/Marker", Category::Exploit, Severity::Medium, "Um marcador")
         );
+        assert_eq!(found[0].why, "Ele marca.");
+        let spanish = yara(RULE).expect("compiles").matches(b"marker-7f3a", Language::Spanish, &mut Seen::default());
+        assert_eq!((spanish[0].title.as_str(), spanish[0].why.as_str()), ("A marker", "It marks."));
         assert!(yara(RULE).expect("compiles").matches(b"xx", Language::English, &mut Seen::default()).is_empty());
     }
 

@@ -64,12 +64,12 @@ pub(super) fn zip_kind(bytes: &[u8], extension: &str) -> Kind {
         }
         return Kind::OoxmlOther;
     }
+    if has("install.rdf") || has("META-INF/mozilla.rsa") || has("manifest.json") && extension == "xpi" {
+        return Kind::FirefoxExtension;
+    }
     let called_jar = matches!(extension, "jar" | "war" | "ear");
     if has("META-INF/MANIFEST.MF") && !has("content.xml") || called_jar && ends(".class") {
         return Kind::Jar;
-    }
-    if has("install.rdf") || has("META-INF/mozilla.rsa") || has("manifest.json") && extension == "xpi" {
-        return Kind::FirefoxExtension;
     }
     if names.iter().any(|n| n.starts_with("Payload/") && n.contains(".app/")) {
         return Kind::Ipa;

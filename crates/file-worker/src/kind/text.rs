@@ -313,9 +313,19 @@ fn by_lines(start: &str, lower: &str, extension: &str) -> Option<Kind> {
     if lines().take(40).any(|line| line.starts_with("full address:s:")) {
         return Some(Kind::Rdp);
     }
-    if extension == "inf"
-        || (lines().any(|l| l == "[version]") && lower.contains("signature") && lower.contains("[defaultinstall"))
-    {
+    // Most setup scripts only list files; these sections do something when one is opened or installed.
+    const ACTING: &[&str] = &[
+        "[defaultinstall",
+        "[autorun",
+        "runpresetupcommands",
+        "runpostsetupcommands",
+        "registerocxs",
+        "registerdlls",
+        "addreg",
+        "addservice",
+    ];
+    let setup = extension == "inf" || lines().any(|l| l == "[version]") && lower.contains("signature");
+    if setup && ACTING.iter().any(|section| lower.contains(section)) {
         return Some(Kind::Inf);
     }
     let mut first = lines();

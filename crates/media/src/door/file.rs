@@ -101,6 +101,14 @@ enum Asked {
     Impossible,
 }
 
+/// For the fuzz targets.
+pub(super) fn range_asked(headers: &HeaderMap, bytes: u64) -> Option<(u64, u64)> {
+    match range_of(headers, "", bytes) {
+        Asked::Range { start, end } => Some((start, end)),
+        Asked::All | Asked::Impossible => None,
+    }
+}
+
 /// One range as RFC 9110 has it; several, or nonsense, are answered with everything, as is allowed.
 fn range_of(headers: &HeaderMap, e_tag: &str, bytes: u64) -> Asked {
     if headers.get(header::IF_RANGE).is_some_and(|tag| tag.as_bytes() != e_tag.as_bytes()) {
