@@ -49,7 +49,12 @@ pub fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         seen = look_for_zip(thing, ctx);
     }
     // Without an end of its own, a file is searched for what has an unmistakable beginning.
-    if !seen && end.is_none() && !is_archive && (thing.kind != Kind::Unknown || shown_as_harmless(thing)) {
+    let searched = match thing.kind {
+        Kind::Unknown => shown_as_harmless(thing),
+        Kind::Pdf => false, // its streams hold whole files; only what stands behind its end is not its own
+        _ => !is_archive,
+    };
+    if !seen && end.is_none() && searched {
         seen = look_for_beginnings(thing, bytes.get(8..).unwrap_or_default(), ctx);
     }
     if !seen && !is_archive && !is_text {
@@ -96,7 +101,10 @@ fn look_for_beginnings(thing: &Thing<'_>, bytes: &[u8], ctx: &mut Context<'_>) -
     ];
     let first = BINARY.iter().filter_map(|magic| first_where(bytes, magic, is_a_file)).min();
     let program = first_program(bytes);
-    let pdf = first_where(bytes, b"%PDF-", |rest| memchr::memmem::find(rest, b" obj").is_some()).filter(|_| !is_text);
+    // Pictures that carry a PDF of themselves are common on macOS.
+    let may_hold_pdf = !is_text && !matches!(thing.kind, Kind::Pdf | Kind::Wmf);
+    let pdf = may_hold_pdf.then(|| first_where(bytes, b"%PDF-", |rest| memchr::memmem::find(rest, b" obj").is_some()));
+    let pdf = pdf.flatten();
     if let Some(at) = [first, program, pdf].into_iter().flatten().min() {
         let rest = &bytes[at..];
         state(thing, detect(rest, ""), ctx);

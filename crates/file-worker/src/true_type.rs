@@ -11,8 +11,8 @@ use guarita_message::GapReason;
 /// Content of so few bytes under a known first magic is a head without a body.
 const HEAD_ONLY_BYTES_MAX: usize = 24;
 
-/// An old archive's own header, with a name in it; no longer one holds no file.
-const ARCHIVE_HEAD_BYTES: usize = 64;
+/// ARJ's header for the archive itself, with its name in it, takes as much: no file follows.
+const ARJ_HEAD_BYTES: usize = 64;
 
 pub fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
     if names::inside_program(ctx) {
@@ -56,7 +56,8 @@ fn rule_of_kind(thing: &Thing<'_>, extension: &str) -> Option<&'static str> {
             if as_text { "files/script-as-text" } else { "files/script" }
         }
         kind if kind.nature() == Nature::DiskImage => "files/disk-image",
-        Ace | Arj | Alz | Zoo | Cab | Compress | Szdd if thing.bytes.len() > ARCHIVE_HEAD_BYTES => "files/rare-archive",
+        Arj if thing.bytes.len() <= ARJ_HEAD_BYTES => return None,
+        Ace | Arj | Alz | Zoo | Cab | Compress | Szdd => "files/rare-archive",
         Html | Mht if is_sent_by_itself(thing) => "files/web-page",
         _ => return None,
     })

@@ -5,7 +5,9 @@ use super::bytes::{cut, find, lossy};
 use super::links;
 use super::markup::{Token, attribute, attributes, local_name, tokens, unescape};
 use super::office_ole::{say_dde, say_macro_sheets};
+use super::ole::Ole;
 use super::report::Report;
+use super::vba;
 use super::xml;
 
 const PART_BYTES_MAX: usize = 32 << 20;
@@ -28,6 +30,11 @@ pub fn inspect(path: &str, data: &[u8], report: &mut dyn Report) {
         external_link(&path, data, report);
     } else if path.contains("/embeddings/") && data.starts_with(b"\xd0\xcf\x11\xe0") && path.ends_with(".bin") {
         report.fact("files/office-embedded-object", name);
+    } else if name == "vbaproject.bin" && Ole::parse(data).is_none_or(|ole| vba::project_in(&ole).is_none()) {
+        // Broken for us need not be broken for Office.
+        report.fact("files/office-macro", "a macro project that cannot be read");
+    } else if path.contains("/slides/") && find(data, b"ppaction://program").is_some() {
+        report.fact("files/office-protocol-link", "a slide that starts a program");
     } else if name == "workbook.xml" {
         workbook(&lossy(data), report);
     } else if path.ends_with(".xml") && contains_instructions(data) {
@@ -81,7 +88,9 @@ fn relations(text: &str, report: &mut dyn Report) {
 fn is_remote(target: &str) -> bool {
     let lower = target.trim().to_ascii_lowercase().replace('\\', "/");
     let share = lower.strip_prefix("file:").unwrap_or(&lower);
-    let host = share.strip_prefix("////").or_else(|| share.strip_prefix("//").filter(|rest| !rest.starts_with('/')));
+    // Two slashes stand before a host; three before a path of this machine's; Word takes four and more for a share again.
+    let plain = share.trim_start_matches('/');
+    let host = (!matches!(share.len() - plain.len(), 0 | 1 | 3)).then_some(plain);
     let on_share = host.is_some_and(|host| {
         let name = host.split('/').next().unwrap_or_default();
         !name.is_empty() && name != "localhost" && !name.contains(':')
@@ -193,6 +202,9 @@ mod tests {
         check("hyperlink", "file:///C:\\a.doc", &[]);
         check("attachedTemplate", "https://evil.example/t.dotm", &["files/office-remote-template"]);
         check("attachedTemplate", "\\\\evil.example\\t.dotm", &["files/office-remote-template"]);
+        check("attachedTemplate", "file://///192.0.2.1/t.dotm", &["files/office-remote-template"]);
+        check("attachedTemplate", "file:////evil.example/t.dotm", &["files/office-remote-template"]);
+        check("attachedTemplate", "file:///home/me/t.dotm", &[]);
         check("attachedTemplate", "file:///C:\\Users\\me\\Normal.dotm", &[]);
         check("oleObject", "https://evil.example/a.doc", &["files/office-remote-object"]);
         check(
@@ -208,6 +220,13 @@ mod tests {
     fn parts_that_start_something() {
         let check = |path: &str, data: &str, expect: &[&str]| assert_eq!(seen(path, data).rules(), expect, "{path}");
         check("xl/macrosheets/sheet1.xml", "<xm:macrosheet/>", &["files/office-xlm"]);
+        check("word/vbaProject.bin", "broken", &["files/office-macro"]);
+        check(
+            "ppt/slides/slide1.xml",
+            "<a:hlinkMouseOver action='ppaction://program'/>",
+            &["files/office-protocol-link"],
+        );
+        check("ppt/slides/slide1.xml", "<a:hlinkClick action='ppaction://hlinksldjump'/>", &[]);
         check("xl/activeX/activeX1.xml", "<ax:ocx/>", &["files/office-activex"]);
         check(
             "xl/externalLinks/externalLink1.xml",

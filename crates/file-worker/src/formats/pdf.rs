@@ -4,6 +4,7 @@
 use super::bytes::{cut, lossy};
 use super::links;
 use super::office_ole::say_encrypted;
+use super::pdf_filters::STREAM_BYTES_MAX;
 use super::pdf_syntax::{Object, Pdf, Value};
 use super::qr;
 use super::report::Report;
@@ -244,6 +245,9 @@ impl Facts {
             return;
         }
         if let Some(bytes) = object.and_then(|object| pdf.decode(object, report)) {
+            if bytes.len() >= STREAM_BYTES_MAX {
+                report.gap(GapReason::Limits, FileClass::Document, "an attachment is longer than is looked at");
+            }
             report.child(if name.is_empty() { "attachment" } else { name }, bytes);
         }
     }

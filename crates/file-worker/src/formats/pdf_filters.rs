@@ -5,7 +5,7 @@ use super::report::Report;
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// A decoded stream is read up to here.
-const STREAM_BYTES_MAX: usize = 48 << 20;
+pub const STREAM_BYTES_MAX: usize = 48 << 20;
 
 /// zlib, or bare deflate where the header is broken; what comes before an error is kept.
 pub fn inflate(packed: &[u8], report: &mut dyn Report) -> Option<Vec<u8>> {
@@ -26,12 +26,15 @@ fn run_inflate(mut decoder: Decompress, packed: &[u8], report: &mut dyn Report) 
         let input = packed.get(usize::try_from(read).unwrap_or(usize::MAX)..).unwrap_or_default();
         let status = decoder.decompress(input, &mut block, FlushDecompress::None);
         let count = usize::try_from(decoder.total_out() - written).unwrap_or(0);
-        out.extend_from_slice(block.get(..count).unwrap_or_default());
+        // What comes beyond is not kept, but counted: a bomb must show.
+        if out.len() < STREAM_BYTES_MAX {
+            out.extend_from_slice(block.get(..count).unwrap_or_default());
+        }
         if !report.spend(count) {
             return None;
         }
         let stuck = count == 0 && decoder.total_in() == read;
-        if !matches!(status, Ok(Status::Ok | Status::BufError)) || stuck || out.len() >= STREAM_BYTES_MAX {
+        if !matches!(status, Ok(Status::Ok | Status::BufError)) || stuck {
             return Some(out);
         }
     }

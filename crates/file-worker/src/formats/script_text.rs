@@ -152,6 +152,8 @@ pub fn data_url(url: &str) -> Option<(String, Vec<u8>)> {
         .get(5..)
         .filter(|_| url.trim_start().get(..5).is_some_and(|s| s.eq_ignore_ascii_case("data:")))?;
     let (head, body) = rest.split_once(',')?;
+    // What follows `#` names a part of what is there.
+    let body = body.split('#').next().unwrap_or_default();
     let mime = head.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let body = percent_decode(body);
     let bytes =

@@ -53,6 +53,8 @@ mod tests {
             &["files/html-password-form", "files/svg-frame"],
         );
         check("<use href='data:image/svg+xml;base64,PHN2Zz4='/>", &["files/html-data-url"]);
+        check("<use href='data:image/svg+xml;base64,PHN2Zz4=#x'/>", &["files/html-data-url"]);
+        check("<use xlink:href='https://evil.example/a.svg#x'/>", &["files/svg-external"]);
         check("<image href='file:///etc/passwd'/>", &["files/svg-external"]);
         check("<image href='text:/etc/passwd'/>", &["files/svg-external"]);
         check("<use href='#a'/><image href='https://example.com/a.png'/>", &[]);

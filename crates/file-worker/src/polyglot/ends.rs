@@ -18,7 +18,6 @@ pub(super) fn end_of(kind: Kind, bytes: &[u8]) -> Option<usize> {
         Kind::Ogg | Kind::OggVideo => ogg_end(bytes),
         Kind::Mp3 => mp3_end(bytes),
         Kind::Aac => adts_end(bytes),
-        Kind::Amr => amr_end(bytes),
         Kind::Ico => ico_end(bytes),
         Kind::Rtf => rtf_end(bytes),
         Kind::Midi => midi_end(bytes),
@@ -214,22 +213,6 @@ fn adts_end(bytes: &[u8]) -> Option<usize> {
         at += length;
     }
     (at > 0).then_some(at.min(bytes.len()))
-}
-
-fn amr_end(bytes: &[u8]) -> Option<usize> {
-    const SIZES: [usize; 16] = [13, 14, 16, 18, 20, 21, 27, 32, 6, 0, 0, 0, 0, 0, 0, 1];
-    let mut at = 6;
-    if bytes.get(6..9) == Some(b"-WB") {
-        return None;
-    }
-    while let Some(head) = bytes.get(at).filter(|head| **head & 0x83 == 0) {
-        let size = SIZES[usize::from(head >> 3 & 0x0f)];
-        if size == 0 {
-            break;
-        }
-        at += size;
-    }
-    Some(at.min(bytes.len()))
 }
 
 /// The furthest picture that the folder names.
