@@ -204,7 +204,7 @@ mod tests {
         check("attachedTemplate", "\\\\evil.example\\t.dotm", &["files/office-remote-template"]);
         check("attachedTemplate", "file://///192.0.2.1/t.dotm", &["files/office-remote-template"]);
         check("attachedTemplate", "file:////evil.example/t.dotm", &["files/office-remote-template"]);
-        check("attachedTemplate", "file:///home/me/t.dotm", &[]);
+        check("attachedTemplate", "file:///srv/t.dotm", &[]);
         check("attachedTemplate", "file:///C:\\Users\\me\\Normal.dotm", &[]);
         check("oleObject", "https://evil.example/a.doc", &["files/office-remote-object"]);
         check(
