@@ -191,6 +191,14 @@ impl Mailer {
     }
 }
 
+/// What we call ourselves: this machine's whole name if it has one, else the address literal that RFC 5321 offers.
+fn own_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let whole = name.contains('.') && name.len() <= 253 && name.chars().all(plain);
+    if whole { name } else { "[127.0.0.1]".into() }
+}
+
 /// RFC 2047, in pieces that fit a line and end between characters.
 fn encoded_words(text: &str) -> String {
     let mut words: Vec<String> = Vec::new();
@@ -217,7 +225,7 @@ impl Talk {
 
     /// What the server offers, in capitals.
     async fn greet(&mut self) -> Result<Vec<String>, MailError> {
-        let offers = self.ask("EHLO", "EHLO guarita.invalid", 250).await?;
+        let offers = self.ask("EHLO", &format!("EHLO {}", own_name()), 250).await?;
         Ok(offers.into_iter().skip(1).map(|offer| offer.to_ascii_uppercase()).collect())
     }
 
