@@ -3,7 +3,7 @@
 
 use guarita_inspect::links::{ListBuilder, ListEntry, ListSide, Lists, find_links, run_samples};
 use guarita_inspect::{LinkContext, inspect_link};
-use guarita_message::{Inspection, Severity, Verdict};
+use guarita_message::{Category, Inspection, Severity, Verdict};
 use guarita_rules::{Language, RuleFile, RuleSet};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -238,7 +238,10 @@ fn plain_fraud_is_high() {
             "{url}: {:?}",
             seen.findings.iter().map(|f| (&f.rule, f.severity)).collect::<Vec<_>>()
         );
-        assert!(seen.suspicion() >= 0.85);
+        // A program alone is stopped for what it is; that its sender lies is not said.
+        let program =
+            seen.findings.iter().all(|f| f.severity < Severity::High || f.category == Category::ExecutableLink);
+        assert!(seen.suspicion() >= if program { 0.4 } else { 0.85 }, "{url}");
     }
 }
 
@@ -312,8 +315,8 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// quadratic search, the example `bench_links` measures the real one.
 #[test]
 fn hostile_texts_take_linear_time() {
-    let mebibyte = 1 << 20;
-    let fill = |unit: &str| unit.repeat(mebibyte / unit.len());
+    let quarter_mebibyte = 1 << 18;
+    let fill = |unit: &str| unit.repeat(quarter_mebibyte / unit.len());
     for (name, text) in [
         ("letter", fill("a")),
         ("dots", fill(".")),
@@ -340,7 +343,7 @@ fn hostile_texts_take_linear_time() {
         let start = cpu_time();
         let links = find_links(&text);
         let taken = cpu_time() - start;
-        assert!(taken < Duration::from_secs(4), "{name}: {taken:?}, {} links", links.len());
+        assert!(taken < Duration::from_secs(1), "{name}: {taken:?}, {} links", links.len());
     }
 }
 

@@ -1,7 +1,7 @@
 //! What inspectors report: findings, gaps, and which files were looked at by whom. Never a `Result`: what could not be
 //! looked at is a [`Gap`], and policy says what a gap leads to.
 
-use crate::{ContentHash, Finding, Severity, words};
+use crate::{Category, ContentHash, Finding, Severity, words};
 use serde::{Deserialize, Serialize};
 
 words! {
@@ -135,9 +135,11 @@ impl Inspection {
         }
     }
 
-    /// The learned score, raised to what the worst finding implies, so that scores and verdicts agree in order.
+    /// The learned score, raised to what the worst finding implies, so that scores and verdicts agree in order. A link to
+    /// a program alone is the exception: it is stopped wherever it lies, and says little of fraud.
     pub fn suspicion(&self) -> f32 {
         let floor = self.findings.iter().filter(|f| !f.shadow).map(|f| match f.severity {
+            Severity::High if f.category == Category::ExecutableLink => 0.4,
             Severity::Critical => 0.95,
             Severity::High => 0.85,
             Severity::Medium => 0.5,

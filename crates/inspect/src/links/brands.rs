@@ -202,7 +202,7 @@ fn homoglyph(link: &Link, rules: &LinkRules) -> Option<BrandWord> {
     let odd =
         !name.is_ascii() || name.bytes().any(|b| b.is_ascii_digit()) || name.contains("rn") || name.contains("vv");
     if !odd {
-        return None;
+        return name.split(['.', '-']).take(16).find_map(|token| swapped_strokes(token, rules));
     }
     name.split(['.', '-']).take(16).find_map(|token| {
         let plain = read_as_latin(token);
@@ -213,6 +213,21 @@ fn homoglyph(link: &Link, rules: &LinkRules) -> Option<BrandWord> {
             let kept = reading == token || reading.len() < 4 || word.weak && reading.len() < NEAR_WORD_CHARS_MIN;
             (!kept).then_some(*word)
         })
+    })
+}
+
+/// `ltau`, `paypai`: a capital I and a small l are one stroke.
+fn swapped_strokes(token: &str, rules: &LinkRules) -> Option<BrandWord> {
+    if !(4..=24).contains(&token.len()) {
+        return None;
+    }
+    [('l', "i"), ('i', "l")].into_iter().find_map(|(from, to)| {
+        let reading = token.contains(from).then(|| token.replace(from, to))?;
+        rules
+            .brand_words
+            .get(reading.as_str())
+            .filter(|word| !word.weak && !rules.brand_words.contains_key(token))
+            .copied()
     })
 }
 

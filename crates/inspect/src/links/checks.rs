@@ -31,16 +31,16 @@ pub(super) fn target(link: &Link, kinds: HostKinds, rules: &LinkRules) -> Target
 }
 
 fn executable(link: &Link, kinds: HostKinds, rules: &LinkRules) -> Option<Executable> {
-    if !link.tail.contains('.') {
+    if !link.tail.contains(['.', '%']) {
         return None;
     }
     let path = cut(link.path(), PATH_BYTES_MAX);
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let named = |value: &str| -> Option<(String, String)> {
-        let (_, ending) = value.rsplit_once('.')?;
-        let ending = ending.to_ascii_lowercase();
+        let plain = if value.contains('%') { unescaped(value).into() } else { std::borrow::Cow::from(value) };
+        let ending = plain.rsplit_once('.')?.1.to_ascii_lowercase();
         let known = rules.is_word("executable_endings", &ending) || rules.is_word("installer_endings", &ending);
-        known.then(|| (unescaped(value), ending))
+        known.then(|| (plain.into_owned(), ending))
     };
     let from_query = || {
         let query = cut(link.query_and_fragment(), PATH_BYTES_MAX);
@@ -157,15 +157,21 @@ fn redirect(link: &Link) -> Option<String> {
             return None;
         }
         let inner = decoded_link(value)?;
+        if !inner.get(..4).is_some_and(|seen| seen.eq_ignore_ascii_case("http")) {
+            return Some(inner);
+        }
         let host = inner.split("//").nth(1)?.split(['/', '?', '#']).next()?.rsplit('@').next()?.to_ascii_lowercase();
         (host.contains('.') && !host.ends_with(link.registrable())).then_some(inner)
     })
 }
 
+/// The link that a parameter's value is, however it is wrapped; also one that runs instead of leading anywhere.
 fn decoded_link(value: &str) -> Option<String> {
+    let starts = |value: &str, with: &str| value.get(..with.len()).is_some_and(|seen| seen.eq_ignore_ascii_case(with));
     let mut value = value.to_owned();
     for _ in 0..3 {
-        if value.starts_with("http://") || value.starts_with("https://") {
+        if ["http://", "https://", "javascript:", "data:text/html", "intent:"].iter().any(|start| starts(&value, start))
+        {
             return Some(value);
         }
         if let Some(rest) = value.strip_prefix("//") {

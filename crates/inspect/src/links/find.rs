@@ -120,15 +120,15 @@ const OPAQUE: &[(&str, &str, Follows)] = &[
     ("itms-services", "itms-services:", |rest| rest.starts_with(b"//") || rest.starts_with(b"?")),
     ("ms-appinstaller", "ms-appinstaller:", |rest| rest.starts_with(b"?")),
     ("search-ms", "search-ms:", |rest| rest.first().is_some_and(u8::is_ascii_alphanumeric)),
-    ("tel", "tel:", |rest| {
-        let digits = rest.strip_prefix(b"+").unwrap_or(rest);
-        digits.iter().take(3).filter(|b| b.is_ascii_digit()).count() == 3
-    }),
-    ("sms", "sms:", |rest| {
-        let digits = rest.strip_prefix(b"+").unwrap_or(rest);
-        digits.iter().take(3).filter(|b| b.is_ascii_digit()).count() == 3
-    }),
+    ("tel", "tel:", is_number),
+    ("sms", "sms:", is_number),
 ];
+
+/// `+55-11-…`: a digit, and more of them soon.
+fn is_number(rest: &[u8]) -> bool {
+    let digits = rest.strip_prefix(b"+").unwrap_or(rest);
+    digits.first().is_some_and(u8::is_ascii_digit) && digits.iter().take(6).filter(|b| b.is_ascii_digit()).count() >= 3
+}
 
 impl Finder<'_> {
     /// The next dot or colon; links have one or the other.
@@ -158,7 +158,8 @@ impl Finder<'_> {
         };
         let rest = &self.bytes[colon + 1..];
         let slashes = rest.iter().take(8).take_while(|b| matches!(b, b'/' | b'\\')).count();
-        if slashes > 0 {
+        let opaque = OPAQUE.iter().find(|(name, ..)| ends_in(name) && written.len() == name.len());
+        if slashes > 0 && !opaque.is_some_and(|(name, ..)| *name == "itms-services") {
             // `http:/evil` is a link to a browser, but `a:/b` is not; two slashes are for all.
             let (name, scheme) = SCHEMES.iter().find(|(name, _)| ends_in(name))?;
             let whole = written.len() == name.len();
@@ -171,7 +172,7 @@ impl Finder<'_> {
             let named = authority.clone().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80 || *b == b'[');
             return named.then_some(Hit { start: colon - name.len(), scheme, body, end });
         }
-        let (name, scheme, fits) = OPAQUE.iter().find(|(name, ..)| ends_in(name) && written.len() == name.len())?;
+        let (name, scheme, fits) = opaque?;
         if !fits(rest) {
             return None;
         }
@@ -258,7 +259,7 @@ impl Finder<'_> {
         for (at, c) in rest.char_indices() {
             let stops = c.is_whitespace() || c.is_control() || is_terminator(c);
             let glued = c == 'h'
-                && (previous.is_alphanumeric() || matches!(previous, ',' | ';' | ')' | '.'))
+                && (previous.is_alphanumeric() || matches!(previous, ',' | ';' | ')' | '.' | '|'))
                 && (rest[at..].starts_with("http://") || rest[at..].starts_with("https://"));
             if stops || glued {
                 end = at;
@@ -402,7 +403,8 @@ fn is_host(run: &str, has_tail: bool, after_slash: bool) -> bool {
     };
     let Some(suffix) = psl::suffix(lower.as_bytes()).filter(psl::Suffix::is_known) else { return false };
     let private = suffix.typ() == Some(psl::Type::Private);
-    if suffix.as_bytes().len() == lower.len() && !private {
+    // `gov.br` is a suffix and a site: with a path it is meant as an address.
+    if suffix.as_bytes().len() == lower.len() && !private && !(has_tail && lower.contains('.')) {
         return false;
     }
     let label = front.to_ascii_lowercase();

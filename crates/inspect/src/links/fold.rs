@@ -1,6 +1,7 @@
 //! Text as a link hunter reads it: invisible characters gone, full-width and enclosed letters plain, `[.]` a dot again.
 //! Every folded byte still knows which bytes of the text it came from. Knows nothing of links.
 
+use std::sync::LazyLock;
 use unicode_normalization::char::decompose_compatible;
 
 /// Texts are looked at up to this length; a message's body is far below, a file's text is cut by its worker.
@@ -47,11 +48,16 @@ impl<'t> Folded<'t> {
     }
 }
 
-/// Whether a bracketed, escaped or spaced-out dot stands here. Most texts have none and are not copied.
+/// Whether a bracketed, escaped, spaced-out or spelled-out dot stands here. Most texts have none and are not copied.
 fn has_disguise(bytes: &[u8]) -> bool {
+    static SPELLED: LazyLock<[memchr::memmem::Finder<'static>; 2]> =
+        LazyLock::new(|| [memchr::memmem::Finder::new("nto com "), memchr::memmem::Finder::new("dot com ")]);
+    let spelled = || SPELLED.iter().any(|finder| finder.find(bytes).is_some());
     memchr::memchr3_iter(b'[', b'(', b'{', bytes).any(|at| bracketed(bytes, at).is_some())
-        || memchr::memchr_iter(b'.', bytes)
-            .any(|at| at > 0 && bytes[at - 1] == b'\\' || spaced_dot(bytes, at).is_some())
+        || memchr::memchr_iter(b'.', bytes).any(|at| {
+            at > 0 && (bytes[at - 1] == b'\\' || bytes.get(at + 1) == Some(&b']')) || spaced_dot(bytes, at).is_some()
+        })
+        || spelled()
 }
 
 struct Builder(String, Origins);
@@ -88,7 +94,7 @@ fn fold_characters(text: &str) -> (String, Origins) {
 fn may_change(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{1d2c}'..='\u{1d6a}' | '\u{2000}'..='\u{218f}' | '\u{2215}' | '\u{2460}'..='\u{24ff}' | '\u{2776}'..='\u{2793}'
+        | '\u{1d2c}'..='\u{1d6a}' | '\u{2000}'..='\u{218f}' | '\u{2215}' | '\u{2236}' | '\u{a789}' | '\u{2460}'..='\u{24ff}' | '\u{2776}'..='\u{2793}'
         | '\u{3000}'..='\u{3002}' | '\u{3200}'..='\u{33ff}' | '\u{fb00}'..='\u{fb06}' | '\u{fe00}'..='\u{fe6f}'
         | '\u{feff}'..='\u{ffef}' | '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f1ff}' | '\u{e0000}'..='\u{e0fff}')
 }
@@ -115,6 +121,7 @@ fn special(c: char) -> Option<char> {
         // A ligature or fraction would grow into several characters that no browser reads as an address.
         '\u{2100}'..='\u{2101}' | '\u{2105}'..='\u{2106}' => Some(' '),
         '\u{2044}' | '\u{2215}' => Some('/'),
+        '\u{2236}' | '\u{a789}' => Some(':'),
         _ => None,
     }
 }
@@ -136,7 +143,8 @@ fn undo_disguises((text, origins): (String, Origins)) -> (String, Origins) {
     out.1.ends.reserve(text.len());
     let mut at = 0;
     while at < bytes.len() {
-        if let Some((plain, end)) = bracketed(bytes, at).or_else(|| spaced_dot(bytes, at)) {
+        let disguise = bracketed(bytes, at).or_else(|| spaced_dot(bytes, at)).or_else(|| spelled_out(bytes, at));
+        if let Some((plain, end)) = disguise {
             while out.0.ends_with(' ') {
                 out.0.pop();
                 out.1.starts.truncate(out.0.len());
@@ -160,6 +168,12 @@ fn undo_disguises((text, origins): (String, Origins)) -> (String, Origins) {
 }
 
 fn bracketed(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
+    let near = |at: usize| bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
+    // `evil[.com`, `evil.]com`: half of it was forgotten.
+    let halves: [&[u8]; 2] = [b"[.", b".]"];
+    if at > 0 && near(at - 1) && near(at + 2) && bytes.get(at..at + 2).is_some_and(|two| halves.contains(&two)) {
+        return Some((".", at + 2));
+    }
     let closer = OPENERS.iter().find(|(opener, _)| bytes[at] == *opener)?.1;
     let inner = skip_spaces(bytes, at + 1);
     for (written, meant) in DISGUISES {
@@ -213,6 +227,45 @@ fn spaced_dot(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
     let word = bytes[..=word_end].iter().rev().take(4).take_while(|b| b.is_ascii_alphanumeric() || **b >= 0x80).count();
     let joined = path || country || before && ends && (after || word == 4);
     joined.then_some((".", label))
+}
+
+/// `evil ponto com ponto br`, `evil dot com slash login`: spelled out, and a second word says that an address is meant.
+fn spelled_out(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
+    const DOTS: &[&str] = &["ponto", "punto", "dot"];
+    const SLASHES: &[&str] = &["barra", "slash"];
+    const LABEL_BYTES_MIN: usize = 3;
+    let label = || bytes[..at].iter().rev().take(4).take_while(|b| b.is_ascii_alphanumeric() || **b >= 0x80).count();
+    if bytes[at] != b' ' || label() < LABEL_BYTES_MIN {
+        return None;
+    }
+    let word = |from: usize| {
+        let end = from + bytes[from..].iter().take(12).take_while(|b| b.is_ascii_alphanumeric()).count();
+        (&bytes[from..end], end)
+    };
+    let is = |word: &[u8], list: &[&str]| list.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+    let blank = |end: usize| bytes.get(end) == Some(&b' ');
+    let (dot, dot_end) = word(at + 1);
+    if !blank(dot_end) {
+        return None;
+    }
+    if is(dot, SLASHES) {
+        // Only after a dot that was undone already, or written: `evil.com barra pagar`.
+        let front = &bytes[..at];
+        let label = front.iter().rev().take(12).take_while(|b| b.is_ascii_alphanumeric()).count();
+        let suffix = &front[at - label..];
+        return (is(suffix, SPACED_SUFFIXES) && word(dot_end + 1).0.len() > 1).then_some(("/", dot_end + 1));
+    }
+    if !is(dot, DOTS) {
+        return None;
+    }
+    let (suffix, suffix_end) = word(dot_end + 1);
+    let country = suffix.len() == 2 && {
+        let before = bytes[..at].iter().rev().take(12).take_while(|b| b.is_ascii_alphanumeric()).count();
+        is(&bytes[at - before..at], &["com", "gov", "org", "net"])
+    };
+    let (next, next_end) = if blank(suffix_end) { word(suffix_end + 1) } else { (&bytes[..0], suffix_end) };
+    let goes_on = is(next, SLASHES) || is(next, DOTS) && word((next_end + 1).min(bytes.len())).0.len() == 2;
+    (country || is(suffix, SPACED_SUFFIXES) && goes_on).then_some((".", dot_end + 1))
 }
 
 /// Past at most three blanks.

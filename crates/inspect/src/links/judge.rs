@@ -55,8 +55,10 @@ fn blended(learned: f32, findings: &[Finding]) -> f32 {
     } else if worst(Severity::High).any(|category| category != Category::ExecutableLink) {
         (0.85, 1.0)
     } else if worst(Severity::High).next().is_some() {
-        // A program is worth a stop wherever it lies, but says little of fraud: it stands below what does.
-        (0.85, PROGRAM_SCORE_MAX)
+        // A program is worth a stop wherever it lies, but says little of fraud: where nothing else is wrong with its link,
+        // it stands below what does.
+        let floor = if worst(Severity::Medium).next().is_some() { 0.5 } else { 0.4 };
+        (floor, PROGRAM_SCORE_MAX)
     } else if worst(Severity::Medium).next().is_some() {
         (0.5, 1.0)
     } else {

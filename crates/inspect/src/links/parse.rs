@@ -194,6 +194,9 @@ const OPAQUE_SCHEMES: &[&str] = &[
     "view-source",
     "smb",
     "geo",
+    "sgnl",
+    "tg",
+    "tsdevice",
 ];
 
 /// Scheme in lower case and what follows its colon. Without a scheme it is a web link.

@@ -295,6 +295,7 @@ pub(super) const COMMON_BEFORE_DOT: &[&str] = &[
     "msm",
     "hj",
     "blza",
+    "ltda",
     "sr",
     "sra",
     "dr",
