@@ -8,7 +8,7 @@
 //! certificates = ["3987…"]          # SHA-256 of the certificates that WhatsApp signs with
 //! ```
 
-use crate::{Rule, RuleError, RuleFile};
+use crate::{Rule, RuleError, RuleFile, data::DataFile};
 use serde::Deserialize;
 
 /// Compiled rules and data of `rules/files/`.
@@ -33,17 +33,13 @@ struct Data {
 }
 
 impl FileRules {
-    pub(crate) fn compile(
-        _rules: &[&Rule],
-        data: &[(String, toml::Table)],
-        _lists: &[RuleFile],
-    ) -> Result<Self, RuleError> {
+    pub(crate) fn compile(_rules: &[&Rule], data: &[DataFile], _lists: &[RuleFile]) -> Result<Self, RuleError> {
         let mut compiled = Self::default();
-        for (path, table) in data {
-            let data: Data = table.clone().try_into().map_err(|error: toml::de::Error| {
-                RuleError::new(path, 0, error.message(), "known tables of the kind `files`: data.apps")
+        for file in data {
+            let data: Data = file.table.clone().try_into().map_err(|error: toml::de::Error| {
+                file.error("apps", error.message(), "known tables of the kind `files`: data.apps")
             })?;
-            check(path, &data.apps)?;
+            check(&file.path, &data.apps)?;
             compiled.apps.packages.extend(data.apps.packages);
             compiled.apps.words.extend(data.apps.words);
             compiled.apps.certificates.extend(data.apps.certificates);
@@ -82,7 +78,7 @@ mod tests {
 
     fn compile(text: &str) -> Result<FileRules, RuleError> {
         let table: toml::Table = toml::from_str(text).expect("TOML");
-        FileRules::compile(&[], &[("files/apps.toml".to_owned(), table)], &[])
+        FileRules::compile(&[], &[DataFile::new("files/apps.toml", "", table)], &[])
     }
 
     #[test]

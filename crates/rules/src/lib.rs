@@ -21,6 +21,7 @@
 //! miss = "https://example.com/"
 //! ```
 
+mod data;
 mod error;
 pub mod files;
 pub mod links;

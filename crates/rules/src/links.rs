@@ -14,7 +14,7 @@
 //!
 //! `lists/<kind>.txt` hold hosts, one a line, with `#` comments; the file's name says what kind of host they are.
 
-use crate::{Localised, Rule, RuleError, RuleFile};
+use crate::{Localised, Rule, RuleError, RuleFile, data::DataFile};
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use std::collections::{HashMap, HashSet};
 
@@ -142,21 +142,17 @@ const BRANDS_MAX: usize = 10_000;
 const HOSTS_MAX: usize = 1_000_000;
 
 impl LinkRules {
-    pub(crate) fn compile(
-        rules: &[&Rule],
-        data: &[(String, toml::Table)],
-        lists: &[RuleFile],
-    ) -> Result<Self, RuleError> {
+    pub(crate) fn compile(rules: &[&Rule], data: &[DataFile], lists: &[RuleFile]) -> Result<Self, RuleError> {
         let mut compiled = LinkRules::default();
-        for (path, table) in data {
-            for (key, value) in table {
+        for file in data {
+            for (key, value) in &file.table {
                 match key.as_str() {
-                    "brand" => compiled.read_brands(path, value)?,
-                    "words" => compiled.read_words(path, value)?,
-                    "reasons" => compiled.read_reasons(path, value)?,
+                    "brand" => compiled.read_brands(file, value)?,
+                    "words" => compiled.read_words(file, value)?,
+                    "reasons" => compiled.read_reasons(file, value)?,
                     _ => {
                         let mend = "links know `[[data.brand]]`, `[data.words]` and `[data.reasons]`";
-                        return Err(RuleError::new(path, 0, format!("unknown table `data.{key}`"), mend));
+                        return Err(file.error(key, format!("unknown table `data.{key}`"), mend));
                     }
                 }
             }
@@ -211,12 +207,12 @@ impl LinkRules {
         self.words.get(list).is_some_and(|words| words.contains(word))
     }
 
-    fn read_brands(&mut self, path: &str, value: &toml::Value) -> Result<(), RuleError> {
+    fn read_brands(&mut self, file: &DataFile, value: &toml::Value) -> Result<(), RuleError> {
         let entries = value.as_array().ok_or_else(|| {
-            RuleError::new(path, 0, "`data.brand` is not a list of tables", "write `[[data.brand]]` before each brand")
+            file.error("brand", "`data.brand` is not a list of tables", "write `[[data.brand]]` before each brand")
         })?;
         for (number, entry) in entries.iter().enumerate() {
-            let brand = read_brand(path, number + 1, entry)?;
+            let brand = read_brand(file, number, entry)?;
             match self.brands.iter_mut().find(|known| known.name == brand.name) {
                 // An operator's entry of the same name replaces ours.
                 Some(known) => *known = brand,
@@ -224,28 +220,35 @@ impl LinkRules {
             }
         }
         if self.brands.len() > BRANDS_MAX {
-            return Err(RuleError::new(path, 0, format!("more than {BRANDS_MAX} brands"), "keep to those you protect"));
+            return Err(file.error("brand", format!("more than {BRANDS_MAX} brands"), "keep to those you protect"));
         }
         Ok(())
     }
 
-    fn read_words(&mut self, path: &str, value: &toml::Value) -> Result<(), RuleError> {
+    fn read_words(&mut self, file: &DataFile, value: &toml::Value) -> Result<(), RuleError> {
         let lists = value.as_table().ok_or_else(|| {
-            RuleError::new(path, 0, "`data.words` is not a table", "write `[data.words]` and a list for each use")
+            file.error("words", "`data.words` is not a table", "write `[data.words]` and a list for each use")
         })?;
         for (name, words) in lists {
-            let words = strings(path, &format!("data.words.{name}"), words)?;
+            let words = strings(file, &format!("words.{name}"), &format!("data.words.{name}"), words)?;
             self.words.entry(name.clone()).or_default().extend(words);
         }
         Ok(())
     }
 
-    fn read_reasons(&mut self, path: &str, value: &toml::Value) -> Result<(), RuleError> {
-        let reasons: HashMap<String, Localised> = value.clone().try_into().map_err(|error: toml::de::Error| {
-            let mend = "write `feature = { en = \"…\", pt-BR = \"…\", es = \"…\" }`";
-            RuleError::new(path, 0, format!("`data.reasons`: {}", error.message()), mend)
-        })?;
-        self.reasons.extend(reasons);
+    fn read_reasons(&mut self, file: &DataFile, value: &toml::Value) -> Result<(), RuleError> {
+        let mend = "write `feature = { en = \"…\", pt-BR = \"…\", es = \"…\" }`";
+        let reasons = value.as_table().ok_or_else(|| file.error("reasons", "`data.reasons` is not a table", mend))?;
+        for (feature, reason) in reasons {
+            let reason: Localised = reason.clone().try_into().map_err(|error: toml::de::Error| {
+                file.error(
+                    &format!("reasons.{feature}"),
+                    format!("`data.reasons.{feature}`: {}", error.message()),
+                    mend,
+                )
+            })?;
+            self.reasons.insert(feature.clone(), reason);
+        }
         Ok(())
     }
 
@@ -374,56 +377,63 @@ fn without_one(word: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-fn read_brand(path: &str, number: usize, entry: &toml::Value) -> Result<Brand, RuleError> {
-    let wrong = |problem: String, mend: &str| RuleError::new(path, 0, problem, mend);
+fn read_brand(file: &DataFile, number: usize, entry: &toml::Value) -> Result<Brand, RuleError> {
+    let place = format!("brand.{number}");
+    let wrong = |at: &str, problem: String, mend: &str| file.error(at, problem, mend);
     let form = "a brand has `name`, `domains`, `words` and, if need be, `weak`";
-    let table = entry.as_table().ok_or_else(|| wrong(format!("brand {number} is not a table"), form))?;
+    let table = entry.as_table().ok_or_else(|| wrong(&place, format!("brand {} is not a table", number + 1), form))?;
     let name = table.get("name").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
     if name.is_empty() {
-        return Err(wrong(format!("brand {number} has no name"), form));
+        return Err(wrong(&place, format!("brand {} has no name", number + 1), form));
     }
     let mut brand = Brand { name, domains: vec![], labels: vec![], words: vec![], weak: vec![] };
     for (key, value) in table {
         let what = format!("brand `{}`, `{key}`", brand.name);
+        let at = format!("{place}.{key}");
         match key.as_str() {
             "name" => {}
             "domains" => {
-                for domain in strings(path, &what, value)? {
+                for (item, domain) in strings(file, &at, &what, value)?.into_iter().enumerate() {
                     let (list, host) = match domain.strip_suffix(".*") {
                         Some(label) => (&mut brand.labels, label.to_owned()),
                         None => (&mut brand.domains, domain),
                     };
-                    check_host(&host).map_err(|problem| wrong(format!("{what}: {problem}"), "write `example.com`"))?;
+                    check_host(&host).map_err(|problem| {
+                        wrong(&format!("{at}.{item}"), format!("{what}: {problem}"), "write `example.com`")
+                    })?;
                     list.push(host);
                 }
             }
-            "words" => brand.words = brand_words(path, &what, value)?,
-            "weak" => brand.weak = brand_words(path, &what, value)?,
-            _ => return Err(wrong(format!("{what}: unknown key"), form)),
+            "words" => brand.words = brand_words(file, &at, &what, value)?,
+            "weak" => brand.weak = brand_words(file, &at, &what, value)?,
+            _ => return Err(wrong(&at, format!("{what}: unknown key"), form)),
         }
     }
     if brand.domains.is_empty() && brand.labels.is_empty() {
-        return Err(wrong(format!("brand `{}` has no official domain", brand.name), form));
+        return Err(wrong(&place, format!("brand `{}` has no official domain", brand.name), form));
     }
     Ok(brand)
 }
 
-fn brand_words(path: &str, what: &str, value: &toml::Value) -> Result<Vec<String>, RuleError> {
-    let words = strings(path, what, value)?;
-    for word in &words {
+fn brand_words(file: &DataFile, at: &str, what: &str, value: &toml::Value) -> Result<Vec<String>, RuleError> {
+    let words = strings(file, at, what, value)?;
+    for (item, word) in words.iter().enumerate() {
         let plain = word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !plain || word.len() < 2 {
             let mend = "write it as it stands in a host: lower case, no accents, no spaces";
-            return Err(RuleError::new(path, 0, format!("{what}: `{word}` cannot stand in a host"), mend));
+            return Err(file.error(&format!("{at}.{item}"), format!("{what}: `{word}` cannot stand in a host"), mend));
         }
     }
     Ok(words)
 }
 
-fn strings(path: &str, what: &str, value: &toml::Value) -> Result<Vec<String>, RuleError> {
-    let wrong = || RuleError::new(path, 0, format!("{what} is not a list of strings"), "write `[\"a\", \"b\"]`");
-    let list = value.as_array().ok_or_else(wrong)?;
-    list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+fn strings(file: &DataFile, at: &str, what: &str, value: &toml::Value) -> Result<Vec<String>, RuleError> {
+    let wrong = |at: &str| file.error(at, format!("{what} is not a list of strings"), "write `[\"a\", \"b\"]`");
+    let list = value.as_array().ok_or_else(|| wrong(at))?;
+    let item = |(number, item): (usize, &toml::Value)| {
+        item.as_str().map(str::to_owned).ok_or_else(|| wrong(&format!("{at}.{number}")))
+    };
+    list.iter().enumerate().map(item).collect()
 }
 
 fn check_host(host: &str) -> Result<(), String> {

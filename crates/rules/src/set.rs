@@ -1,6 +1,6 @@
 //! The whole set: every rule by id, the compiled parts of each kind, and a version that names exactly this content.
 
-use crate::{RuleError, files::FileRules, links::LinkRules, texts::TextRules};
+use crate::{RuleError, data::DataFile, files::FileRules, links::LinkRules, texts::TextRules};
 use guarita_message::{Category, Finding, Severity, Subject};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -126,7 +126,7 @@ impl RuleSet {
         }
         let mut hash = Sha256::new();
         let mut rules = HashMap::new();
-        let mut data: HashMap<String, Vec<(String, toml::Table)>> = HashMap::new();
+        let mut data: HashMap<String, Vec<DataFile>> = HashMap::new();
         let mut lists = Vec::new();
         let mut yara = Vec::new();
         let mut text_sources = Vec::new();
@@ -143,7 +143,8 @@ impl RuleSet {
                     if kind == "texts" {
                         text_sources.push(RuleFile { path, bytes });
                     } else if !table.is_empty() {
-                        data.entry(kind).or_default().push((path, table));
+                        let text = std::str::from_utf8(&bytes).unwrap_or_default(); // read_document has checked it
+                        data.entry(kind).or_default().push(DataFile::new(&path, text, table));
                     }
                 }
                 Some("yar" | "yara") => yara.push(RuleFile { path, bytes }),

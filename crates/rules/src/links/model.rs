@@ -4,7 +4,7 @@
 //! - `u32` n-gram buckets (a power of two), `f32` scale of each of the channels, the buckets as `i8`;
 //! - `u32` number of hand-made features the trees may look at;
 //! - `u32` trees; each tree a `u32` of nodes and for each node `u16` feature, `u16` left, `u16` right, `f32` threshold,
-//!   `f32` value. A leaf has left = right = 0. Every node carries a value, so that a score can be explained by what
+//!   `f32` value. A leaf has left = right = 0; a left branch is the very next node. Every node carries a value, so that a score can be explained by what
 //!   each step on its way added;
 //! - `f32` bias, and `u32` points of the calibration curve, each `f32` raw and `f32` score, both rising.
 
@@ -32,6 +32,16 @@ pub struct Tree {
     pub nodes: Vec<Node>,
 }
 
+/// A node as it is walked: half as large, all trees in one row, so that they stay in a core's cache.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Threshold of a question, value of a leaf.
+    pub number: f32,
+    pub feature: u16,
+    /// How far on the right branch lies; the left one is the next step. 0: a leaf.
+    pub right: u16,
+}
+
 /// Checked weights: every child lies after its parent, every feature exists, every number is finite.
 #[derive(Clone, PartialEq)]
 pub struct LinkModel {
@@ -39,6 +49,9 @@ pub struct LinkModel {
     pub scales: [f32; CHANNELS],
     pub features: usize,
     pub trees: Vec<Tree>,
+    /// The same trees, to be walked from each of `roots`.
+    pub steps: Vec<Step>,
+    pub roots: Vec<u32>,
     pub bias: f32,
     pub curve: Vec<(f32, f32)>,
 }
@@ -96,7 +109,8 @@ impl Reader<'_> {
         if self.at != self.bytes.len() {
             return Err("bytes are left over");
         }
-        Ok(LinkModel { buckets, scales, features, trees, bias, curve })
+        let (steps, roots) = steps_of(&trees);
+        Ok(LinkModel { buckets, scales, features, trees, steps, roots, bias, curve })
     }
 
     fn tree(&mut self, features: usize) -> Result<Tree, &'static str> {
@@ -115,7 +129,7 @@ impl Reader<'_> {
             };
             let leaf = node.left == 0 && node.right == 0;
             let child = |next: u16| usize::from(next) > at && usize::from(next) < count;
-            if !(leaf || child(node.left) && child(node.right)) {
+            if !(leaf || usize::from(node.left) == at + 1 && child(node.left) && child(node.right)) {
                 return Err("a tree's branch leads nowhere");
             }
             if usize::from(node.feature) >= features.max(1) {
@@ -149,6 +163,18 @@ impl Reader<'_> {
         bytes.copy_from_slice(self.take(4)?);
         Some(f32::from_le_bytes(bytes)).filter(|number| number.is_finite()).ok_or("a number is not finite")
     }
+}
+
+fn steps_of(trees: &[Tree]) -> (Vec<Step>, Vec<u32>) {
+    let (mut steps, mut roots) = (Vec::new(), Vec::with_capacity(trees.len()));
+    for tree in trees {
+        roots.push(steps.len() as u32); // bounded by TREES_MAX times NODES_MAX
+        steps.extend(tree.nodes.iter().enumerate().map(|(at, node)| match node.left {
+            0 => Step { number: node.value, feature: 0, right: 0 },
+            _ => Step { number: node.threshold, feature: node.feature, right: node.right - at as u16 },
+        }));
+    }
+    (steps, roots)
 }
 
 #[cfg(test)]
@@ -186,6 +212,8 @@ mod tests {
         let model = LinkModel::read("links/model.bin", &sample()).unwrap();
         assert_eq!(model.buckets, [1, -1]);
         assert_eq!(model.trees[0].nodes.len(), 3);
+        assert_eq!(model.steps.iter().map(|step| step.right).collect::<Vec<_>>(), [2, 0, 0]);
+        assert_eq!(model.roots, [0]);
         assert_eq!(model.curve, [(-1.0, 0.0), (1.0, 1.0)]);
     }
 
