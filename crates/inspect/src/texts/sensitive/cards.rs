@@ -246,16 +246,19 @@ fn issued(digits: &[u8]) -> bool {
 /// The group after a card that is its verification value: after an expiry, or right after the number.
 fn value_beside(groups: &Groups, after: usize, amex: bool) -> Option<usize> {
     let group = groups.list.get(after)?;
-    if matches!(group.tie, Tie::None) && !near(groups, after) {
+    // A name may stand between a card and its expiry, little before anything else.
+    let expiry = expiry_at(groups, after);
+    if matches!(group.tie, Tie::None) && !near(groups, after, if expiry.is_some() { NAME_BYTES } else { WORD_BYTES }) {
         return None;
     }
-    let at = match expiry_at(groups, after) {
+    let at = match expiry {
         Some(end) => end,
         None => after,
     };
     let value = groups.list.get(at)?;
     let fits = value.len() == if amex { 4 } else { 3 };
-    (fits && !value.glued_before && !value.glued_after && (value.tie != Tie::None || near(groups, at))).then_some(at)
+    (fits && !value.glued_before && !value.glued_after && (value.tie != Tie::None || near(groups, at, WORD_BYTES)))
+        .then_some(at)
 }
 
 /// `12/28`, `12/2028`, `1228`: the group after it.
@@ -272,11 +275,19 @@ fn expiry_at(groups: &Groups, at: usize) -> Option<usize> {
         .then_some(at + 1)
 }
 
-/// A word or two may stand between a card, its expiry and its value (`val 12/28 cod 123`).
-fn near(groups: &Groups, at: usize) -> bool {
-    const BYTES: usize = 16;
-    at > 0 && groups.list[at].start - groups.list[at - 1].end <= BYTES
+/// A word or two between a card, its expiry and its value (`val 12/28 cod 123`); a person's name.
+const WORD_BYTES: usize = 16;
+const NAME_BYTES: usize = 44;
+
+fn near(groups: &Groups, at: usize, bytes: usize) -> bool {
+    at > 0 && groups.list[at].start - groups.list[at - 1].end <= bytes
 }
+
+/// What may stand between a value's name and the value: `cvv do meu cartão é 123`.
+const FILLERS: [&str; 28] = [
+    "o", "a", "e", "eh", "is", "es", "do", "da", "de", "del", "meu", "minha", "mi", "my", "the", "of", "for", "on",
+    "no", "cartao", "tarjeta", "card", "atras", "verso", "back", "detras", "reverso", "la",
+];
 
 /// `cvv 123`, `código de segurança: 123`, wherever the card itself is.
 fn value_by_name(text: &str, groups: &Groups, at: usize, found: &mut Vec<Sensitive>) {
@@ -284,8 +295,16 @@ fn value_by_name(text: &str, groups: &Groups, at: usize, found: &mut Vec<Sensiti
     if !matches!(group.len(), 3 | 4) || group.glued_before || group.glued_after || count_of(found, VALUE) >= SPANS_MAX {
         return;
     }
-    let seen = words_before(text, group.start, 4);
-    let named = nearest(&seen, &VALUE_WORDS).is_some_and(|distance| distance <= 2);
+    // `482-913` is one code in two halves.
+    let halved = groups.list.get(at + 1).is_some_and(|next| next.tie == Tie::Dash && next.len() == 3);
+    if halved || group.tie == Tie::Dash {
+        return;
+    }
+    let seen = words_before(text, group.start, 8);
+    let named = nearest(&seen, &VALUE_WORDS)
+        .is_some_and(|distance| distance <= 2 || seen[..distance].iter().all(|word| FILLERS.contains(&word.as_str())));
+    let fillers = seen.iter().take_while(|word| FILLERS.contains(&word.as_str())).count();
+    let seen = &seen[fillers.min(seen.len().saturating_sub(3))..];
     let spelled = seen.windows(3).any(|words| {
         (words[0].starts_with("seguran") || words[0].starts_with("segurid") || words[0].starts_with("verifica"))
             && words[1] == "de"

@@ -232,7 +232,8 @@ fn code_near(text: &str, words: &Words, name: usize) -> Option<Sensitive> {
     }
     let code = |i: usize| -> Option<(usize, usize)> {
         let word = &words.list[i];
-        if word.is(WordKind::Digits) {
+        let dated = word.start > 0 && text.as_bytes()[word.start - 1] == b'/';
+        if word.is(WordKind::Digits) && !dated {
             return Some((word.start, word.end));
         }
         // `482-913`, `482 913`
