@@ -11,9 +11,10 @@ learned is what is later looked at.
 
 Two stages. A logistic regression over hashed n-grams, its weights kept as 8-bit numbers; then boosted trees over the
 n-grams' sums by part of the link and the hand-made features. The trees see sums of links their regression was not
-trained on, as they will in use. One fifth of the registrable domains is held out: the scale of the score is set on it,
-and the figures printed are from it (`--held-out FILE` keeps those weights, to measure them with the rules; they are
-what ships today). Then the same is learned from all domains, to `--out`.
+trained on (each half of the domains is summed by what was learned from the other), as they will in use. Registrable
+domains are dealt into five parts; `--measured N` of them are held out in turn, and the figures printed and the scale of
+the score are of links nobody has seen. Then the same is learned from all domains, to `--out`; that is what ships.
+`--held-out FILE` keeps the weights that have not seen the first part, to measure them together with the rules.
 
 Sources in NEVER are measured, not learned from: their terms forbid it.
 """
@@ -35,7 +36,6 @@ from sklearn.linear_model import LogisticRegression
 BITS = 20
 CHANNELS = 5
 FOLDS = 5
-HELD_OUT = 0
 # Terms: no commercial use.
 NEVER = ("openphish", "cloudflare")
 # Names that malware calls home to; nobody is sent such a link.
@@ -50,7 +50,7 @@ DOMAIN_LIST_WEIGHT = 0.5
 # Free application hosting carries far more fraud today than in the years most of the data is from.
 SHARED_HOST_WEIGHT = 3.0
 # Share of benign links at or above a score: the scale that the rules' thresholds are written for.
-SCALE = ((0.5, 0.02), (0.1, 0.2), (0.02, 0.4), (0.006, 0.5), (0.0011, 0.87))
+SCALE = ((0.5, 0.02), (0.1, 0.2), (0.02, 0.4), (0.004, 0.5), (0.0011, 0.87))
 
 
 def read(folder):
@@ -83,11 +83,18 @@ def never(source):
     return any(word in source for word in NEVER)
 
 
-def look(binary, rules, urls):
+def look(binary, rules, urls, kept):
     """Hashes by row, channel of each hash, and the hand-made features, from the product's own code."""
     with tempfile.TemporaryDirectory() as folder:
-        text = "\n".join(url.replace("\n", " ") for url in urls) + "\n"
-        names = subprocess.run([binary, folder, rules], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout.decode().split()
+        folder = kept or folder
+        listed = os.path.join(folder, "names.txt")
+        if not os.path.exists(listed):
+            text = "\n".join(url.replace("\n", " ") for url in urls) + "\n"
+            out = subprocess.run([binary, folder, rules], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+            with open(listed, "wb") as handle:
+                handle.write(out)
+        with open(listed, encoding="utf-8") as handle:
+            names = handle.read().split()
         load = lambda name, kind: numpy.fromfile(os.path.join(folder, name), kind)
         counts, channels, hashes = load("counts.u32", numpy.uint32), load("channels.u8", numpy.uint8), load("hashes.u32", numpy.uint32)
         return names, counts, channels, hashes, load("features.f32", numpy.float32).reshape(len(urls), -1)
@@ -173,17 +180,22 @@ def write(path, weights, names, trees, points):
         handle.write(out)
 
 
-def report(rows, scores, chosen):
-    benign = numpy.sort([scores[n] for n in chosen if not rows[n][4] and rows[n][2] == "full" and not never(rows[n][1])])[::-1]
+def benign_of(rows, scores):
+    """Scores of the benign full links that were held out."""
+    return numpy.array([s for row, s in zip(rows, scores) if not row[4] and row[2] == "full" and not never(row[1]) and s == s])
+
+
+def report(rows, scores):
+    benign = numpy.sort(benign_of(rows, scores))[::-1]
     limits = [benign[int(len(benign) * share)] for share in (0.01, 0.001)]
     groups = collections.defaultdict(list)
-    for n in chosen:
-        if rows[n][4] and rows[n][2] == "full":
+    for n in range(len(rows)):
+        if rows[n][4] and rows[n][2] == "full" and scores[n] == scores[n]:
             groups[rows[n][1]].append(scores[n])
             groups["= ALL"].append(scores[n])
             if not never(rows[n][1]):
                 groups["= ALL learnable"].append(scores[n])
-    print(f"held out: {len(benign)} benign full links; recall at 1 % and 0.1 % false positives, without the rules", flush=True)
+    print(f"not seen: {len(benign)} benign full links; recall at 1 % and 0.1 % false positives, without the rules", flush=True)
     for name, found in sorted(groups.items()):
         print(f"  {name:40} {len(found):6}  " + "  ".join(f"{100 * numpy.mean(numpy.array(found) > limit):6.2f}%" for limit in limits))
 
@@ -191,8 +203,8 @@ def report(rows, scores, chosen):
 def boost(features, labels, weights, chosen, names, trees):
     data = lightgbm.Dataset(features[chosen], labels[chosen], weight=weights[chosen], feature_name=names)
     # Shallow trees: a link passes all of them within a few microseconds.
-    settings = dict(objective="binary", num_leaves=31, max_depth=7, learning_rate=0.07, min_data_in_leaf=40, feature_fraction=0.5,
-                    bagging_fraction=0.8, bagging_freq=1, lambda_l2=5, boost_from_average=False, verbose=-1, num_threads=2, seed=1, deterministic=True)
+    settings = dict(objective="binary", num_leaves=31, max_depth=7, learning_rate=0.04, min_data_in_leaf=40, feature_fraction=0.5,
+                    bagging_fraction=0.8, bagging_freq=1, lambda_l2=5, boost_from_average=False, verbose=-1, num_threads=1, seed=1, deterministic=True)
     return lightgbm.train(settings, data, trees)
 
 
@@ -211,41 +223,50 @@ def main():
     parser.add_argument("--rules", default="rules")
     parser.add_argument("--out", default="rules/links/model.bin")
     parser.add_argument("--features", default="target/release/examples/link_features")
-    parser.add_argument("--trees", type=int, default=256)
+    parser.add_argument("--trees", type=int, default=600)
+    parser.add_argument("--measured", type=int, default=FOLDS, help="parts to hold out in turn")
+    parser.add_argument("--looked-at", help="keep what the product's code says of the links here, and read it if it is there")
     parser.add_argument("--held-out", help="also write the weights that have not seen the held-out domains")
     args = parser.parse_args()
     rows = read(args.data)
-    names, counts, channels, hashes, features = look(args.features, args.rules, [row[0] for row in rows])
+    names, counts, channels, hashes, features = look(args.features, args.rules, [row[0] for row in rows], args.looked_at)
     grams = Grams(counts, channels, hashes)
     labels = numpy.array([row[4] for row in rows])
     folds = numpy.array([int(hashlib.md5(row[3].encode()).hexdigest()[:6], 16) % FOLDS for row in rows])
     usable = numpy.array([not never(row[1]) and not any(word in row[1] for word in LEFT_OUT) for row in rows])
     weights = weights_of(rows, features[:, names.index("shared")] > 0)
-    training = usable & (folds != HELD_OUT)
-    print(f"{training.sum()} links to learn from, {labels[training].sum()} of them malicious", flush=True)
-    sums = numpy.zeros((len(rows), CHANNELS), numpy.float32)
-    others = [fold for fold in range(FOLDS) if fold != HELD_OUT]
-    for half in (others[: len(others) // 2], others[len(others) // 2 :]):
-        learner = grams.learn(numpy.where(training & ~numpy.isin(folds, half))[0], labels, weights)
-        unseen = numpy.where(training & numpy.isin(folds, half))[0]
-        sums[unseen] = grams.sums(learner, unseen)
-    final = grams.learn(numpy.where(training)[0], labels, weights)
-    rest = numpy.where(~training)[0]
-    sums[rest] = grams.sums(final, rest)
-    features[:, :CHANNELS] = sums
-    features[:, CHANNELS] = sums.sum(1)
-    print("n-grams learned", flush=True)
-    booster = boost(features, labels, weights, training, names, args.trees)
-    scores = booster.predict(features, raw_score=True)
-    held = numpy.where(folds == HELD_OUT)[0]
-    points = curve(numpy.array([scores[n] for n in held if not rows[n][4] and rows[n][2] == "full" and not never(rows[n][1])]))
-    report(rows, scores, held)
-    if args.held_out:
-        write(args.held_out, final, names, trees_of(booster), points)
-    # The sums at hand are all of links their regression has not seen: the held-out ones included.
-    everything = grams.learn(numpy.where(usable)[0], labels, weights)
-    booster = boost(features, labels, weights, usable, names, args.trees)
-    write(args.out, everything, names, trees_of(booster), points)
+    print(f"{usable.sum()} links to learn from, {labels[usable].sum()} of them malicious", flush=True)
+
+    def learn(training):
+        """Trees, and the regression whose sums they take; and what they make of every link outside of `training`."""
+        parts = sorted(set(folds[training]))
+        row = features.copy()
+        sums = numpy.zeros((len(rows), CHANNELS), numpy.float32)
+        for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
+            learner = grams.learn(numpy.where(training & ~numpy.isin(folds, half))[0], labels, weights)
+            unseen = numpy.where(training & numpy.isin(folds, half))[0]
+            sums[unseen] = grams.sums(learner, unseen)
+        learner = grams.learn(numpy.where(training)[0], labels, weights)
+        rest = numpy.where(~training)[0]
+        sums[rest] = grams.sums(learner, rest)
+        row[:, :CHANNELS] = sums
+        row[:, CHANNELS] = sums.sum(1)
+        booster = boost(row, labels, weights, training, names, args.trees)
+        return learner, booster, booster.predict(row[rest], raw_score=True), rest
+
+    scores = numpy.full(len(rows), numpy.nan)
+    for fold in range(args.measured):
+        learner, booster, raw, rest = learn(usable & (folds != fold))
+        unseen = folds[rest] == fold
+        scores[rest[unseen]] = raw[unseen]
+        if fold == 0 and args.held_out:
+            trees, points = trees_of(booster), curve(benign_of(rows, scores))
+            write(args.held_out, learner, names, trees, points)
+        print(f"part {fold + 1} measured", flush=True)
+    points = curve(benign_of(rows, scores))
+    report(rows, scores)
+    learner, booster, *_ = learn(usable)
+    write(args.out, learner, names, trees_of(booster), points)
     print("scale:", " ".join(f"{raw:.2f}={score}" for raw, score in points))
     print(f"{args.out}: {os.path.getsize(args.out)} bytes")
     gains = sorted(zip(booster.feature_importance("gain"), names), reverse=True)

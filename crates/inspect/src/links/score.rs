@@ -38,21 +38,24 @@ const ABREAST: usize = 8;
 /// The sum of the leaves that the row comes to.
 fn walk(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
     let mut sum = 0.0;
-    for trees in model.trees.chunks(ABREAST) {
+    for roots in model.roots.chunks(ABREAST) {
         let mut at = [0_usize; ABREAST];
+        let mut numbers = [0.0; ABREAST];
+        at.iter_mut().zip(roots).for_each(|(at, root)| *at = *root as usize);
         let mut moved = true;
         while moved {
             moved = false;
-            for (tree, at) in trees.iter().zip(&mut at) {
-                let node = &tree.nodes[*at];
-                let next =
-                    usize::from(if row[usize::from(node.feature)] <= node.threshold { node.left } else { node.right });
+            for (at, number) in at.iter_mut().zip(&mut numbers).take(roots.len()) {
+                let step = &model.steps[*at];
+                let on = if row[usize::from(step.feature)] <= step.number { 1 } else { usize::from(step.right) };
                 // A leaf leads nowhere (0): stay.
-                moved |= next != 0;
-                *at = if next == 0 { *at } else { next };
+                let leaf = step.right == 0;
+                moved |= !leaf;
+                *number = step.number;
+                *at += if leaf { 0 } else { on };
             }
         }
-        sum += trees.iter().zip(&at).map(|(tree, at)| tree.nodes[*at].value).sum::<f32>();
+        sum += numbers.iter().sum::<f32>();
     }
     sum
 }
