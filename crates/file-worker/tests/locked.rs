@@ -1,7 +1,7 @@
 //! The whole way: a file goes through the pool into a locked worker that really looks, and comes back as a report.
 //!
-//! This program is its own worker (`worker`); without arguments it runs the tests below. With `bench` it prints what a
-//! 200 KB picture costs with a warm worker, and how memory grows over many files.
+//! This program is its own worker (`worker`); without arguments it runs the tests below. What a look costs is measured by
+//! the example `bench_files`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, though it has a main of its own")]
 
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("worker") => child::serve(guarita_file_worker::start),
-        Some("bench") => with_pool(Config { workers: 1, ..Config::default() }, bench),
         _ => with_pool(Config { workers: 2, ..Config::default() }, tests),
     }
 }
@@ -117,44 +116,6 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
         ("claims-a-tebibyte.tar", huge_claim),
         ("twenty-thousand-entries.tar", tar(&many)),
     ]
-}
-
-async fn bench(pool: Pool) {
-    let image = picture();
-    let mut times: Vec<Duration> = Vec::new();
-    for _ in 0..200 {
-        let start = Instant::now();
-        look(&pool, "a.jpg", image.clone()).await.unwrap();
-        times.push(start.elapsed());
-    }
-    times.sort();
-    println!("{} bytes: median {:?}, p99 {:?}", image.len(), times[100], times[198]);
-    let before = memory();
-    for n in 0..10_000u32 {
-        let mut bytes = image[..20_000].to_vec();
-        bytes[1000..1004].copy_from_slice(&n.to_le_bytes());
-        look(&pool, "a.jpg", bytes).await.unwrap();
-    }
-    println!("resident memory {before} KiB before, {} KiB after 10,000 files", memory());
-}
-
-/// VmRSS of this process in KiB.
-fn memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-}
-
-/// 200 KB that parse as a JPEG of noise.
-fn picture() -> Vec<u8> {
-    let mut bytes = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xda\0\x08\x01\x01\0\0\x3f\0".to_vec();
-    let mut state = 1u32;
-    while bytes.len() < 200_000 {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        bytes.push((state >> 24) as u8 & 0x7f);
-    }
-    bytes.extend_from_slice(b"\xff\xd9");
-    bytes
 }
 
 fn program() -> Vec<u8> {

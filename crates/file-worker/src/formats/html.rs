@@ -216,10 +216,6 @@ fn read_url(tag: &str, key: &str, url: &str, page: &mut Page, data_file: &mut Op
         ) {
             report.link(url);
         }
-        // A drawing takes parts of itself; parts of another site's drawing bring that one's script along.
-        if tag == "use" {
-            page.fetched.get_or_insert_with(|| cut(url, 120).to_owned());
-        }
         if matches!(tag, "image" | "feimage" | "script" | "use") {
             page.external.get_or_insert_with(|| cut(url, 120).to_owned());
         }

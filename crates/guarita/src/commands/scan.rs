@@ -47,6 +47,9 @@ pub struct ScanArgs {
     pub password: Vec<String>,
 }
 
+/// Up to so many inputs are listed whole on a terminal; of more, clean ones are only counted.
+const LISTED_WHOLE_MAX: usize = 40;
+const BAR_CHARS: usize = 24;
 /// Wrong use (SPEC 3).
 pub const WRONG_USE: u8 = 64;
 /// Lines taken together from standard input.
@@ -112,11 +115,11 @@ async fn scan_inputs(args: &ScanArgs, engine: &Engine) -> u8 {
     }));
     let mut looked = looked.buffered(engine.files_at_once());
     let mut done = 0;
+    if progress {
+        eprint!("{}", bar(0, total, &counts));
+    }
     while let Some((shown, input, seen)) = looked.next().await {
         done += 1;
-        if progress {
-            eprint!("\r\x1b[K{}", bar(done, total, &shown));
-        }
         let (verdict, text) = match seen {
             Ok(inspection) => {
                 let verdict = inspection.verdict();
@@ -137,8 +140,13 @@ async fn scan_inputs(args: &ScanArgs, engine: &Engine) -> u8 {
         if progress {
             eprint!("\r\x1b[K");
         }
-        if !say(&text) {
+        // Of many, only those that somebody should read about are listed; the last line counts the others.
+        let listed = !io::stdout().is_terminal() || total <= LISTED_WHOLE_MAX || verdict != Verdict::Clean || args.json;
+        if listed && !say(&text) {
             break;
+        }
+        if progress && done < total {
+            eprint!("\r\x1b[K{}", bar(done, total, &counts));
         }
     }
     if !args.json && total > 1 {
@@ -181,7 +189,7 @@ fn page(shown: &str, input: &Input, inspection: &Inspection) -> String {
     };
     let mut text = format!("{}  {}", paint(code, &format!("{verdict:<10}")), printable(shown));
     if let (Input::File { .. }, Some(report)) = (input, inspection.files.first()) {
-        text.push_str(&format!("  {}", paint("2", &format!("{}, {} bytes", report.true_type, report.bytes))));
+        text.push_str(&format!("  {}", paint("2", &format!("{}, {}", report.true_type, size(report.bytes)))));
     }
     let mut findings: Vec<_> = inspection.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -222,10 +230,28 @@ fn short(text: &str) -> String {
     line
 }
 
-fn bar(done: usize, total: usize, shown: &str) -> String {
-    let filled = done * 24 / total.max(1);
-    let name: String = shown.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
-    format!("[{}{}] {done}/{total}  {}", "#".repeat(filled), " ".repeat(24 - filled), printable(&name))
+/// How far it is, and what there was; stays below what is listed.
+fn bar(done: usize, total: usize, counts: &[usize; 4]) -> String {
+    let filled = done * BAR_CHARS / total.max(1);
+    let [_, suspicious, unscanned, malicious] = counts;
+    let mut text = format!("[{}{}] {done}/{total}", "#".repeat(filled), " ".repeat(BAR_CHARS - filled));
+    for (count, what, colour) in
+        [(malicious, "malicious", "31"), (suspicious, "suspicious", "33"), (unscanned, "unscanned", "35")]
+    {
+        if *count > 0 {
+            text.push_str(&format!("  \x1b[{colour}m{count} {what}\x1b[0m"));
+        }
+    }
+    text
+}
+
+/// A number of bytes as people say it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..=9_999 => format!("{bytes} bytes"),
+        10_000..=9_999_999 => format!("{} KB", bytes / 1_000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
 }
 
 /// Prints a line; `false` when nobody reads any more.
