@@ -30,6 +30,7 @@ fuzz: ## every parser of foreign bytes; SECONDS=600 for ten minutes each, TARGET
 
 test-clients: setup ## real client libraries as the backend
 	./tests/clients/run
+	./tests/clients/run_channels
 
 setup:
 	@./tests/setup

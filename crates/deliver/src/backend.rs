@@ -1,7 +1,7 @@
 //! One backend: its connections, its signature, its breaker.
 
 use crate::{
-    Breaker, BreakerState, Transport,
+    Breaker, BreakerState, Transport, Trust,
     transport::{Answer, Broken, Http},
 };
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use std::{
 };
 
 /// What it takes to reach a backend.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub url: String,
@@ -26,6 +26,16 @@ pub struct Config {
     pub response_seconds_max: u64,
     /// Kept-alive connections that are idle; those in use are bounded by the number of deliveries in flight.
     pub idle_connections_max: usize,
+    /// Value of `X-Telegram-Bot-Api-Secret-Token`, by which a bot's library knows Telegram; empty: none is sent.
+    #[serde(default)]
+    pub telegram_token: String,
+}
+
+impl Config {
+    /// Whether it takes certificate authorities.
+    pub fn needs_trust(&self) -> bool {
+        self.url.trim_start().to_ascii_lowercase().starts_with("https:")
+    }
 }
 
 impl fmt::Debug for Config {
@@ -81,6 +91,7 @@ pub struct Backend {
     transport: Arc<dyn Transport>,
     url: Uri,
     secret: Vec<u8>,
+    telegram_token: Option<HeaderValue>,
     response_max: Duration,
     /// Messages have a breaker of their own: a backend that answers 503 to statuses must not hold them up.
     messages: Breaker,
@@ -89,8 +100,12 @@ pub struct Backend {
 
 impl Backend {
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        let url = url(config)?;
-        Self::through(config, Arc::new(Http::new(config, &url)?))
+        Self::through(config, Arc::new(Http::new(config)?))
+    }
+
+    /// The same, with certificate authorities that were read before.
+    pub fn trusting(config: &Config, trust: &Trust) -> Result<Self, SetupError> {
+        Self::through(config, Arc::new(Http::trusting(config, trust)))
     }
 
     /// The same with another way there.
@@ -100,6 +115,7 @@ impl Backend {
             transport,
             url,
             secret: config.secret.clone().into_bytes(),
+            telegram_token: HeaderValue::from_str(&config.telegram_token).ok().filter(|token| !token.is_empty()),
             response_max: Duration::from_secs(config.response_seconds_max),
             messages: Breaker::default(),
             others: Breaker::default(),
@@ -150,6 +166,7 @@ impl Backend {
 
     fn request(&self, outgoing: Outgoing) -> Request<Full<Bytes>> {
         let signature = guarita_webhook::sign(&self.secret, &outgoing.body);
+        let legacy = guarita_webhook::sign_legacy(&self.secret, &outgoing.body);
         let mut request = Request::new(Full::new(outgoing.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
@@ -162,6 +179,7 @@ impl Backend {
         set("content-type", "application/json");
         set("user-agent", concat!("guarita/", env!("CARGO_PKG_VERSION")));
         set("x-hub-signature-256", &signature);
+        set("x-hub-signature", &legacy);
         set("x-guarita-delivery", &outgoing.id.0);
         set("x-guarita-attempt", &outgoing.attempt.to_string());
         set("x-guarita-verdict", outgoing.verdict.as_str());
@@ -173,6 +191,9 @@ impl Backend {
                 "x-guarita-released",
                 &percent_encoding::utf8_percent_encode(by, percent_encoding::NON_ALPHANUMERIC).to_string(),
             );
+        }
+        if let Some(token) = &self.telegram_token {
+            headers.insert("x-telegram-bot-api-secret-token", token.clone());
         }
         request
     }

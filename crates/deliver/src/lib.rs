@@ -11,4 +11,4 @@ mod transport;
 pub use backend::{Backend, Config, Outcome, Outgoing, SetupError};
 pub use breaker::{Breaker, BreakerState};
 pub use retry::{GIVE_UP_MILLIS, REFUSALS_MAX, wait_before_retry};
-pub use transport::{Answer, Broken, Sending, Transport};
+pub use transport::{Answer, Broken, Sending, Transport, Trust};

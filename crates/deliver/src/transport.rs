@@ -3,7 +3,7 @@
 
 use crate::{Config, SetupError};
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
@@ -44,30 +44,57 @@ pub(crate) struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
+/// What https backends trust: read once, shared by all of them.
+#[derive(Clone)]
+pub struct Trust(rustls::ClientConfig);
+
+impl Trust {
+    /// The system's certificate authorities.
+    pub fn of_system() -> Result<Self, SetupError> {
+        let mut roots = rustls::RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let why = found.errors.first().map_or_else(|| "the system has none".to_owned(), ToString::to_string);
+            return Err(SetupError::Roots(why));
+        }
+        Self::of(roots)
+    }
+
+    /// Nobody: enough for backends without TLS, on machines without authorities.
+    pub fn nobody() -> Result<Self, SetupError> {
+        Self::of(rustls::RootCertStore::empty())
+    }
+
+    fn of(roots: rustls::RootCertStore) -> Result<Self, SetupError> {
+        let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| SetupError::Roots(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Trust(config))
+    }
+}
+
 impl Http {
-    pub fn new(config: &Config, url: &Uri) -> Result<Self, SetupError> {
+    pub fn new(config: &Config) -> Result<Self, SetupError> {
+        // No roots are needed without TLS, and a machine without any must still be able to use a backend next door.
+        let trust = if config.needs_trust() { Trust::of_system()? } else { Trust::nobody()? };
+        Ok(Self::trusting(config, &trust))
+    }
+
+    pub fn trusting(config: &Config, trust: &Trust) -> Self {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
         http.enforce_http(false);
         http.set_connect_timeout(Some(Duration::from_secs(config.connect_seconds_max)));
-        let builder = hyper_rustls::HttpsConnectorBuilder::new();
-        let connector = if url.scheme_str() == Some("https") {
-            builder.with_native_roots().map_err(|error| SetupError::Roots(error.to_string()))?
-        } else {
-            // No roots are needed, and a machine without any must still be able to use a backend next door.
-            let none = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| SetupError::Roots(error.to_string()))?
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-            builder.with_tls_config(none)
-        };
+        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(trust.0.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_max_idle_per_host(config.idle_connections_max)
             .build(connector.https_or_http().enable_http1().wrap_connector(http));
-        Ok(Http { client })
+        Http { client }
     }
 }
 

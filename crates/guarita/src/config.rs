@@ -1,11 +1,16 @@
 //! The configuration: the embedded default file, the operator's file, the environment; checked, with errors that name
 //! file, line and mend. Nobody else of ours reads files or environment for configuration.
 
+mod layers;
+
+use crate::routes::{Apps, Plan, RouteEntry};
 use guarita_message::Verdict;
 use guarita_webhook::WithheldAs;
+use layers::{at, lay_file, lay_variable, mend_of};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
@@ -13,31 +18,6 @@ use toml::{Table, Value};
 
 /// The defaults, and the documentation of every key.
 pub const DEFAULT: &str = include_str!("../guarita.default.toml");
-
-/// Keys that have no default because their absence means something.
-const OPTIONAL: [&str; 6] = [
-    "receive.tls.cert",
-    "receive.tls.key",
-    "receive.tls.client_ca",
-    "receive.tls.client_name",
-    "clamav.managed.concurrent_reload",
-    "storage.key_file",
-];
-/// Keys whose value may stand in a file of its own: `<key>_file`.
-/// A list (`media.tokens`) has one a line.
-const SECRETS: [&str; 9] = [
-    "receive.verify_token",
-    "receive.app_secret",
-    "graph.access_token",
-    "backend.secret",
-    "media.tokens",
-    "alerts.webhook.secret",
-    "alerts.chat.url",
-    "alerts.mail.password",
-    "traces.authorization",
-];
-/// Keys that take a single string or a list.
-const ONE_OR_MORE: [&str; 1] = ["clamav.address"];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +40,18 @@ pub struct Settings {
     /// Every key with the value in force, for the console's page of settings.
     #[serde(skip)]
     pub laid: Laid,
+    pub limits: guarita_receive::Limits,
+    pub telegram: guarita_media::TelegramConfig,
+    #[serde(default)]
+    pub routes: Vec<RouteEntry>,
+    #[serde(default)]
+    pub apps: Apps,
+    /// Where each key that is not a default was set.
+    #[serde(skip)]
+    pub origins: Origins,
+    /// Digest of all that was read for it, contents of secrets and policies included.
+    #[serde(skip)]
+    pub fingerprint: [u8; 32],
 }
 
 /// Values as they were laid over each other, secrets among them: `Debug` hides it.
@@ -154,7 +146,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Where each key that is not a default was set.
-type Origins = BTreeMap<String, String>;
+pub type Origins = BTreeMap<String, String>;
 
 impl Settings {
     /// Reads `path` (or none: defaults and environment alone) and the environment.
@@ -201,6 +193,7 @@ impl Settings {
             }
         }
         let laid = Laid(all.clone());
+        let fingerprint = Sha256::digest(all.to_string()).into();
         let mut settings: Settings = serde_path_to_error::deserialize(Value::Table(all)).map_err(|error| {
             let key = error.path().to_string();
             ConfigError {
@@ -211,7 +204,18 @@ impl Settings {
         })?;
         settings.laid = laid;
         settings.check(&origins)?;
+        let policies = settings.policy_files().into_iter().map(|file| std::fs::read(file).unwrap_or_default());
+        settings.fingerprint = policies.fold(fingerprint, |known: [u8; 32], text| {
+            Sha256::new().chain_update(known).chain_update(text).finalize().into()
+        });
+        settings.origins = origins;
         Ok(settings)
+    }
+
+    /// The operator's policy files, of all routes.
+    fn policy_files(&self) -> BTreeSet<&PathBuf> {
+        let of_routes = self.routes.iter().filter_map(|route| route.policy.file.as_ref());
+        of_routes.chain([&self.policy.file]).filter(|file| !file.as_os_str().is_empty()).collect()
     }
 
     /// What types cannot say, and what every command needs.
@@ -261,6 +265,9 @@ impl Settings {
 
     /// What a gateway needs besides: its secrets and where to deliver.
     pub fn check_for_run(&self, file: &str) -> Result<(), ConfigError> {
+        if !self.routes.is_empty() {
+            return Plan::of(self, file).map(drop);
+        }
         for (key, value, mend) in [
             (
                 "receive.app_secret",
@@ -284,244 +291,6 @@ impl Settings {
             }
         }
         Ok(())
-    }
-}
-
-fn lay_file(
-    all: &mut Table,
-    defaults: &Table,
-    name: &str,
-    text: &str,
-    origins: &mut Origins,
-) -> Result<(), ConfigError> {
-    let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-    let syntax = |error: toml::de::Error| ConfigError {
-        at: format!("{name}:{}", error.span().map_or(1, |span| line_of(span.start))),
-        problem: error.message().to_owned(),
-        mend: "the file is TOML: tables as [receive], values as key = \"text\", numbers without quotes".into(),
-    };
-    let table: Table = toml::from_str(text).map_err(syntax)?;
-    let spanned = toml::de::DeTable::parse(text).map_err(syntax)?;
-    let mut lines = Origins::new();
-    note_lines(spanned.get_ref(), "", &|at| format!("{name}:{}", line_of(at)), &mut lines);
-    lay_table(all, defaults, "", &table, &lines, name, origins)
-}
-
-fn note_lines(table: &toml::de::DeTable<'_>, prefix: &str, place: &dyn Fn(usize) -> String, lines: &mut Origins) {
-    for (key, value) in table {
-        let path = join(prefix, key.get_ref());
-        lines.insert(path.clone(), place(key.span().start));
-        if let toml::de::DeValue::Table(inner) = value.get_ref() {
-            note_lines(inner, &path, place, lines);
-        }
-    }
-}
-
-fn lay_table(
-    all: &mut Table,
-    defaults: &Table,
-    prefix: &str,
-    from: &Table,
-    lines: &Origins,
-    name: &str,
-    origins: &mut Origins,
-) -> Result<(), ConfigError> {
-    for (key, value) in from {
-        let path = join(prefix, key);
-        let at = lines.get(&path).cloned().unwrap_or_else(|| name.to_owned());
-        match value {
-            Value::Table(inner) if is_table(defaults, &path) => {
-                lay_table(all, defaults, &path, inner, lines, name, origins)?;
-            }
-            value => lay_value(all, defaults, &path, value.clone(), &at, origins)?,
-        }
-    }
-    Ok(())
-}
-
-fn lay_variable(
-    all: &mut Table,
-    defaults: &Table,
-    variable: &str,
-    rest: &str,
-    text: &str,
-    origins: &mut Origins,
-) -> Result<(), ConfigError> {
-    let path = rest.to_lowercase().replace("__", ".");
-    let at = format!("environment {variable}");
-    let value = match get(defaults, &path) {
-        Some(Value::String(_)) | None => Value::String(text.to_owned()),
-        Some(_) => {
-            let parsed: Option<Value> =
-                format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
-            let is_list = matches!(get(defaults, &path), Some(Value::Array(_)));
-            match parsed {
-                Some(value) if !is_list || value.is_array() => value,
-                // A list without brackets and quotes, as people write them in an environment.
-                _ if is_list => {
-                    Value::Array(text.split(',').map(|item| Value::String(item.trim().to_owned())).collect())
-                }
-                _ => Value::String(text.to_owned()),
-            }
-        }
-    };
-    lay_value(all, defaults, &path, value, &at, origins)
-}
-
-fn lay_value(
-    all: &mut Table,
-    defaults: &Table,
-    path: &str,
-    value: Value,
-    at: &str,
-    origins: &mut Origins,
-) -> Result<(), ConfigError> {
-    let fault = |problem: String, mend: String| ConfigError { at: at.to_owned(), problem, mend };
-    if let Some(secret) = path.strip_suffix("_file").filter(|key| SECRETS.contains(key)) {
-        let Value::String(file) = &value else {
-            return Err(fault(format!("`{path}` must be a path in quotes"), format!("{path} = \"/run/secrets/x\"")));
-        };
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            fault(format!("`{path}`: {file} cannot be read: {error}"), "let this user read it".into())
-        })?;
-        let text = text.trim_end_matches(['\r', '\n']).to_owned();
-        let value = match get(defaults, secret) {
-            Some(Value::Array(_)) => Value::Array(
-                text.lines()
-                    .map(str::trim)
-                    .filter(|line| !line.is_empty())
-                    .map(|line| Value::String(line.to_owned()))
-                    .collect(),
-            ),
-            _ => Value::String(text),
-        };
-        set(all, secret, value);
-        origins.insert(secret.to_owned(), at.to_owned());
-        return Ok(());
-    }
-    match get(defaults, path) {
-        None if OPTIONAL.contains(&path) => {}
-        None if OPTIONAL.iter().any(|key| key.starts_with(&format!("{path}."))) && value.is_table() => {
-            let inner = value.as_table().cloned().unwrap_or_default();
-            for (key, value) in inner {
-                lay_value(all, defaults, &join(path, &key), value, at, origins)?;
-            }
-            return Ok(());
-        }
-        None => return Err(fault(format!("unknown key `{path}`"), nearest(defaults, path))),
-        Some(default) => {
-            let fits = default.type_str() == value.type_str()
-                || ONE_OR_MORE.contains(&path) && (value.is_array() || value.is_str());
-            if !fits {
-                let problem =
-                    format!("`{path}` must be {}, not {}", article(default.type_str()), article(value.type_str()));
-                return Err(fault(problem, mend_of(path)));
-            }
-        }
-    }
-    set(all, path, value);
-    origins.insert(path.to_owned(), at.to_owned());
-    Ok(())
-}
-
-fn at(origins: &Origins, key: &str) -> String {
-    origins.get(key).cloned().unwrap_or_else(|| "configuration".into())
-}
-
-/// The key's own line in the default file.
-fn mend_of(path: &str) -> String {
-    let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut inside = false;
-    for line in DEFAULT.lines() {
-        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            inside = header.0 == section;
-        } else if inside && line.split('=').next().is_some_and(|name| name.trim() == key) {
-            let tidy: Vec<&str> = line.split_whitespace().collect();
-            return format!("in [{section}]: {}", tidy.join(" "));
-        }
-    }
-    "`guarita print-config` shows every key".into()
-}
-
-/// The known key that is spelt most like `path`.
-fn nearest(defaults: &Table, path: &str) -> String {
-    let mut keys = Vec::new();
-    collect(defaults, "", &mut keys);
-    keys.extend(OPTIONAL.iter().map(|key| (*key).to_owned()));
-    keys.extend(SECRETS.iter().map(|key| format!("{key}_file")));
-    let best = keys.into_iter().min_by_key(|key| distance(key, path));
-    match best {
-        Some(key) if distance(&key, path) <= 6 => {
-            format!("did you mean `{key}`? `guarita print-config` shows every key")
-        }
-        _ => "`guarita print-config` shows every key".into(),
-    }
-}
-
-fn collect(table: &Table, prefix: &str, keys: &mut Vec<String>) {
-    for (key, value) in table {
-        let path = join(prefix, key);
-        match value {
-            Value::Table(inner) => collect(inner, &path, keys),
-            _ => keys.push(path),
-        }
-    }
-}
-
-/// Edit distance; both texts are short.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(80).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(80).enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let cost = corner + usize::from(ca != *cb);
-            corner = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn article(kind: &str) -> String {
-    match kind {
-        "integer" => "a whole number".into(),
-        "string" => "text in quotes".into(),
-        "boolean" => "true or false".into(),
-        "array" => "a list".into(),
-        other => format!("a {other}"),
-    }
-}
-
-fn join(prefix: &str, key: &str) -> String {
-    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
-}
-
-fn get<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
-    let mut keys = path.split('.');
-    let mut value = table.get(keys.next()?)?;
-    for key in keys {
-        value = value.as_table()?.get(key)?;
-    }
-    Some(value)
-}
-
-fn is_table(table: &Table, path: &str) -> bool {
-    get(table, path).is_some_and(Value::is_table)
-}
-
-fn set(table: &mut Table, path: &str, value: Value) {
-    match path.split_once('.') {
-        None => {
-            table.insert(path.to_owned(), value);
-        }
-        Some((key, rest)) => {
-            let inner = table.entry(key).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(inner) = inner {
-                set(inner, rest, value);
-            }
-        }
     }
 }
 

@@ -6,15 +6,14 @@ use crate::{
     engine::{Engine, Wanted},
     lists,
     metrics::Metrics,
-    news, rules,
+    news,
+    reload::{Reloadable, watch_configuration},
+    routes::Plan,
 };
 use guarita_console::{Check, Desk, Readiness, Store};
-use guarita_deliver::Backend;
 use guarita_media::{BlobStore, DiskBlobs, Door, Fetcher, MediaIndex, MediaKeys};
-use guarita_pipeline::{Parts, Pipeline, Rescan, RouteSettings};
-use guarita_rules::Language;
+use guarita_pipeline::{Parts, Pipeline, Rescan};
 use guarita_spool::{Spool, SqliteSpool};
-use guarita_webhook::SplitBy;
 use std::{
     collections::HashMap,
     future::Future,
@@ -27,8 +26,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 /// Longest wait for one part to end by itself; container engines kill after ten seconds.
 const STOP_MAX: Duration = Duration::from_secs(6);
 
-/// The name of the only route until the configuration names others.
-const ROUTE: &str = "default";
+/// Backends that `/readyz` names although they are well.
+const BACKENDS_SHOWN_MAX: usize = 20;
 
 /// A running gateway.
 pub struct Gateway {
@@ -46,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) spool: Arc<SqliteSpool>,
     pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) reloadable: Arc<Reloadable>,
     pub(crate) metrics: Metrics,
     pub(crate) storage: std::path::PathBuf,
     pub(crate) list_files: std::sync::Mutex<Vec<lists::ListFile>>,
@@ -72,13 +72,21 @@ pub enum StartError {
 }
 
 impl Gateway {
-    pub async fn start(mut settings: Settings) -> Result<Gateway, StartError> {
+    pub async fn start(settings: Settings) -> Result<Gateway, StartError> {
+        Self::start_watching(settings, None).await
+    }
+
+    /// `file`: what is read anew when it changes, or when the process is told to (SIGHUP).
+    pub async fn start_watching(
+        mut settings: Settings,
+        file: Option<std::path::PathBuf>,
+    ) -> Result<Gateway, StartError> {
         let other = |what: &'static str| {
             move |error: &dyn std::fmt::Display| StartError::Other { what, why: error.to_string() }
         };
-        if settings.backend.secret.is_empty() {
-            settings.backend.secret.clone_from(&settings.receive.app_secret);
-        }
+        let plan = Plan::of(&settings, "configuration")?;
+        let table = plan.table()?;
+        let (routes, backends) = plan.settings(&Default::default())?;
         let metrics = Metrics::install().map_err(|error| other("metrics")(&error))?;
 
         // Doors are bound first: an address in use must show before anything is written.
@@ -102,7 +110,10 @@ impl Gateway {
             MediaIndex::open(&folder.join("media.sqlite"), &keys).map_err(|error| other("media index")(&error))?;
         let blobs: Arc<dyn BlobStore> =
             Arc::new(DiskBlobs::open(folder.join("media"), &keys).map_err(|error| other("media folder")(&error))?);
-        let fetcher = Fetcher::new(&settings.graph, blobs.clone()).map_err(|error| other("[graph]")(&error))?;
+        let fetcher = Fetcher::new(&settings.graph, blobs.clone())
+            .map_err(|error| other("[graph]")(&error))?
+            .with_telegram(&settings.telegram)
+            .map_err(|error| other("[telegram]")(&error))?;
         let tls = match &settings.receive.tls {
             None => None,
             Some(tls) => Some(guarita_receive::acceptor(tls).map_err(|error| other("[receive.tls]")(&error))?),
@@ -112,6 +123,11 @@ impl Gateway {
             Some(listener) => {
                 let door = Door::new(&settings.media, &settings.graph, &[], index.clone(), blobs.clone(), &keys)
                     .map_err(|error| other("[media]")(&error))?;
+                let door = door
+                    .with_telegram(&settings.telegram, settings.graph.fetch.connect_timeout_ms)
+                    .map_err(|error| other("[telegram]")(&error))?;
+                door.replace_tokens(&plan.media_tokens(&settings));
+                door.replace_bots(&plan.bots());
                 Some((listener, Arc::new(door)))
             }
         };
@@ -122,7 +138,7 @@ impl Gateway {
         let rescan_index = Arc::new(index.clone());
         let told = news::Watch::start(&settings, spool.key().derive("events")).map_err(|why| other("alerts")(&why))?;
         let told = Arc::new(told);
-        told.send_events_to(event_targets(&settings));
+        told.send_events_to(plan.event_targets());
 
         let wanted = Wanted { files: true, clamav: true, lists: true };
         let engine = Engine::build(&settings, wanted, folder).await?;
@@ -133,6 +149,8 @@ impl Gateway {
             }
             None => Arc::new(|_: &str, _: u64| None),
         };
+        let public = Arc::new(guarita_receive::Door::new(settings.receive.clone(), table, spool.clone()));
+        let table_of = public.clone();
         let pipeline = Pipeline::new(Parts {
             config: pipeline_config(&settings),
             spool: spool.clone(),
@@ -142,28 +160,35 @@ impl Gateway {
             file_inspectors: engine.file_inspectors.clone(),
             follower: engine.follower.clone(),
             brains: RwLock::new(engine.brains.clone()),
-            routes: HashMap::from([(ROUTE.to_owned(), route(&settings)?)]),
+            routes: RwLock::new(Arc::new(routes)),
+            reroute: Arc::new(move |held, body| table_of.table().reroute(held, body)),
             media_urls,
             ambient: guarita_pipeline::Ambient::default(),
         });
         let pipeline = Arc::new(pipeline.observed_by(told.clone()));
 
+        if let Some((_, door)) = &door {
+            // Not a strong handle: the pipeline already holds the door.
+            let looking = Arc::downgrade(&pipeline);
+            door.set_looker(Arc::new(move |route, id| {
+                let looking = looking.clone();
+                Box::pin(async move { looking.upgrade()?.look_at_file(&route, &id).await })
+            }));
+        }
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let receive = local(&receive_listener, "receive.listen")?;
         let console = local(&console_listener, "console.listen")?;
-        let public = guarita_receive::Door::new(
-            settings.receive.clone(),
-            vec![guarita_receive::Route {
-                path: settings.receive.path.clone(),
-                verify_token: settings.receive.verify_token.clone(),
-                app_secret: settings.receive.app_secret.clone(),
-                split: if settings.backend.split { SplitBy::Message } else { SplitBy::Conversation },
-                route_of: Arc::new(|_| Some(ROUTE.to_owned())),
-            }],
-            spool.clone(),
-        );
-        tasks.push(tokio::spawn(guarita_receive::serve(receive_listener, Arc::new(public), tls, until(&stopped))));
+        let reloadable = Arc::new(Reloadable::new(
+            file,
+            settings.clone(),
+            backends,
+            public.clone(),
+            door.as_ref().map(|(_, door)| door.clone()),
+            pipeline.clone(),
+            told.clone(),
+        ));
+        tasks.push(tokio::spawn(guarita_receive::serve(receive_listener, public, tls, until(&stopped))));
         if let Some((listener, door)) = door {
             tasks.push(tokio::spawn(door.serve(listener, until(&stopped))));
         }
@@ -172,6 +197,7 @@ impl Gateway {
             engine,
             spool,
             pipeline,
+            reloadable: reloadable.clone(),
             metrics,
             storage: settings.storage.path.clone(),
             list_files: std::sync::Mutex::default(),
@@ -216,6 +242,7 @@ impl Gateway {
             until(&stopped),
         )));
         tasks.push(tokio::spawn(watch_readiness(inner.clone(), until(&stopped))));
+        tasks.push(tokio::spawn(watch_configuration(reloadable, until(&stopped))));
         tasks.push(tokio::spawn(watch_lists(inner.clone(), settings.policy.lists.clone(), until(&stopped))));
         tracing::info!(%receive, media = ?media_address, %console, "the gateway is up");
         Ok(Gateway { receive, media: media_address, console, stop, tasks, inner, desk })
@@ -269,16 +296,8 @@ impl Inner {
                 mend: format!("free space in {}, and let this user write there", self.storage.display()),
             },
         });
-        for (name, route) in &self.pipeline.parts().routes {
-            let ok = route.backend.breakers().iter().all(|state| *state == guarita_deliver::BreakerState::Closed);
-            checks.push(Check {
-                name: format!("backend {name}"),
-                ok,
-                warning: !ok,
-                detail: if ok { "taking deliveries".into() } else { "not answering; deliveries wait".into() },
-                mend: if ok { String::new() } else { "start the backend, or mend backend.url".into() },
-            });
-        }
+        checks.extend(backends(&self.pipeline.routes()));
+        checks.extend(self.reloadable.check());
         Readiness::of(checks)
     }
 }
@@ -337,36 +356,31 @@ async fn watch_lists(inner: Arc<Inner>, folder: std::path::PathBuf, stopped: imp
     }
 }
 
-/// Where events go, by route.
-fn event_targets(settings: &Settings) -> HashMap<String, guarita_alerts::EventTarget> {
-    let (url, secret) = (settings.backend.events_url.clone(), settings.backend.secret.clone());
-    let target = Some((ROUTE.to_owned(), guarita_alerts::EventTarget { url, secret }));
-    target.into_iter().filter(|(_, target)| !target.url.is_empty()).collect()
-}
-
-/// One route's settings, checked.
-pub fn route(settings: &Settings) -> Result<RouteSettings, StartError> {
-    let backend = Backend::new(&guarita_deliver::Config {
-        url: settings.backend.url.clone(),
-        secret: settings.backend.secret.clone(),
-        connect_seconds_max: settings.backend.connect_seconds_max,
-        response_seconds_max: settings.backend.response_seconds_max,
-        idle_connections_max: settings.backend.idle_connections_max,
-    })
-    .map_err(|error| StartError::Other { what: "[backend]", why: error.to_string() })?;
-    Ok(RouteSettings {
-        backend: Arc::new(backend),
-        policy: Arc::new(rules::policy(settings).map_err(ConfigError::from)?),
-        annotate: settings.backend.annotate,
-        withheld_as: settings.backend.withheld_as,
-        notice_language: match settings.policy.notice_language {
-            Language::Portuguese => "pt-BR",
-            Language::English => "en",
-            Language::Spanish => "es",
+/// Backends that do not answer, each by its route; one line for all where they are many.
+fn backends(routes: &guarita_pipeline::Routes) -> Vec<Check> {
+    let mut names: Vec<&String> = routes.keys().collect();
+    names.sort();
+    let mut checks = Vec::new();
+    let mut well = 0;
+    for name in names {
+        let ok = routes[name].backend.breakers().iter().all(|state| *state == guarita_deliver::BreakerState::Closed);
+        well += usize::from(ok);
+        if ok && routes.len() > BACKENDS_SHOWN_MAX {
+            continue;
         }
-        .into(),
-        graph_token: settings.graph.access_token.clone(),
-    })
+        checks.push(Check {
+            name: format!("backend {name}"),
+            ok,
+            warning: !ok,
+            detail: if ok { "taking deliveries".into() } else { "not answering; deliveries wait".into() },
+            mend: if ok { String::new() } else { "start the backend, or mend backend.url".into() },
+        });
+    }
+    if routes.len() > BACKENDS_SHOWN_MAX {
+        let detail = format!("{well} of {} taking deliveries", routes.len());
+        checks.push(Check { name: "backends".into(), ok: true, warning: false, detail, mend: String::new() });
+    }
+    checks
 }
 
 fn pipeline_config(settings: &Settings) -> guarita_pipeline::Config {

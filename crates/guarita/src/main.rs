@@ -10,12 +10,14 @@ mod look;
 mod metrics;
 mod news;
 mod operators;
+mod reload;
+mod routes;
 mod rules;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    alerts_test, backup, check_config, demo, doctor, erase, lists_import, people, replay, rules_test, run, scan,
-    simulate,
+    alerts_test, backup, check_config, connect, demo, doctor, erase, lists_import, people, replay, rules_test, run,
+    scan, simulate,
 };
 use config::{LogFormat, LogSettings, Settings};
 use std::{
@@ -47,6 +49,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Checks the configuration, and says what goes where.
     CheckConfig,
+    /// Puts the gateway between Meta (or Telegram) and the backend, or takes it out: shows the calls, makes them with --apply.
+    Connect(connect::ConnectArgs),
     /// Prints every key with its default and meaning.
     PrintConfig,
     /// Works on rules.
@@ -141,7 +145,7 @@ async fn command(cli: Cli) -> u8 {
             Ok(settings) => {
                 log(&settings.log);
                 raise_descriptor_limit();
-                run::run(settings, &file).await
+                run::run(settings, path.as_deref(), &file).await
             }
             Err(code) => code,
         },
@@ -159,6 +163,13 @@ async fn command(cli: Cli) -> u8 {
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Replay(args) => read().map_or_else(|code| code, |settings| replay::replay(&args, &settings)),
         Command::CheckConfig => check_config::check_config(settings(), &file),
+        Command::Connect(args) => match read() {
+            Ok(settings) => {
+                log(&quiet);
+                connect::connect(&args, &settings, &file).await
+            }
+            Err(code) => code,
+        },
         Command::PrintConfig => check_config::print_config(),
         Command::Rules(RulesCommand::Test) => {
             read().map_or_else(|code| code, |settings| rules_test::rules_test(&settings))

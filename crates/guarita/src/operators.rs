@@ -60,7 +60,8 @@ impl Gateway for Inner {
     fn doctor(&self) -> Answer<'_, Vec<Check>> {
         Box::pin(async {
             let mut checks = self.readiness().await.checks;
-            checks.push(crate::commands::doctor::graph(&self.settings).await);
+            checks
+                .push(crate::commands::doctor::graph(&self.settings, "graph", &self.settings.graph.access_token).await);
             checks.push(crate::commands::doctor::disk(&self.settings.storage.path));
             checks
         })
@@ -118,8 +119,7 @@ impl Gateway for Inner {
     fn backends(&self) -> Vec<BackendInfo> {
         let mut backends: Vec<BackendInfo> = self
             .pipeline
-            .parts()
-            .routes
+            .routes()
             .iter()
             .map(|(route, settings)| {
                 let word = |state: guarita_deliver::BreakerState| {
@@ -153,6 +153,7 @@ impl Gateway for Inner {
 
     fn reload(&self) -> Answer<'_, Result<String, String>> {
         Box::pin(async {
+            let routes = self.reloadable.reload_now().await?;
             let policy = &self.settings.policy;
             let (folder, language) = (policy.rules.clone(), policy.notice_language);
             let loaded = tokio::task::spawn_blocking(move || {
@@ -163,7 +164,7 @@ impl Gateway for Inner {
             let loaded: Result<_, rules::LoadError> =
                 loaded.await.map_err(|_| "reading the rules crashed; those before stay in force".to_owned())?;
             let (rules, of_workers) = loaded.map_err(|error| error.to_string())?;
-            let mut said = format!("{} rules, version {}", rules.all().len(), rules.version);
+            let mut said = format!("{routes}; {} rules, version {}", rules.all().len(), rules.version);
             if of_workers != self.engine.worker_rules {
                 // Workers are given their rules when the room is built.
                 said.push_str("; rules for files (files/, yara/) changed and take effect at the next start");

@@ -1,7 +1,7 @@
 //! The built-in rules (embedded), the operator's folder laid over them, and what is made of both.
 
 use crate::config::{ConfigError, Settings};
-use guarita_policy::{Policy, PolicyError};
+use guarita_policy::{OnDeadline, Policy, PolicyError};
 use guarita_rules::{Language, RuleError, RuleFile, RuleSet};
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
@@ -58,23 +58,28 @@ pub fn is_for_workers(file: &RuleFile) -> bool {
     file.path.starts_with("files/") || file.path.starts_with("yara/")
 }
 
-/// The operator's lines, then the default ones.
+/// The policy of the plain tables.
 pub fn policy(settings: &Settings) -> Result<Policy, LoadError> {
+    policy_of(&settings.policy.file, settings.policy.on_deadline)
+}
+
+/// The operator's lines, then the default ones.
+pub fn policy_of(file: &Path, on_deadline: OnDeadline) -> Result<Policy, LoadError> {
     let default = BUILT_IN
         .get_file("policy/default.toml")
         .and_then(|file| file.contents_utf8())
         .expect("the default policy is embedded; a test reads it");
-    let own = if settings.policy.file.as_os_str().is_empty() {
+    let own = if file.as_os_str().is_empty() {
         None
     } else {
-        let path = settings.policy.file.display().to_string();
-        let text = std::fs::read_to_string(&settings.policy.file)
+        let path = file.display().to_string();
+        let text = std::fs::read_to_string(file)
             .map_err(|error| LoadError::Read { path: path.clone(), problem: error.to_string() })?;
         Some((path, text))
     };
     let mut files: Vec<(&str, &str)> = own.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     files.push(("rules/policy/default.toml", default));
-    Ok(Policy::read(&files, settings.policy.on_deadline)?)
+    Ok(Policy::read(&files, on_deadline)?)
 }
 
 impl From<LoadError> for ConfigError {

@@ -56,6 +56,30 @@ pub struct FetchConfig {
     pub lookup_failures_max: usize,
 }
 
+/// The table `[telegram]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelegramConfig {
+    /// Where the Bot API answers: Telegram's, or a server of one's own (not in `--local` mode, whose files lie on its disk).
+    pub api_url: String,
+    /// Bots that set or delete their webhook through the door are told that it is done, and nothing is.
+    pub keep_webhook: bool,
+}
+
+impl TelegramConfig {
+    pub(crate) fn parsed(&self) -> Result<url::Url, crate::BuildError> {
+        let wrong = || crate::BuildError::Config("telegram.api_url must be an http or https url".into());
+        let url = url::Url::parse(&self.api_url).map_err(|_| wrong())?;
+        if matches!(url.scheme(), "http" | "https") && url.query().is_none() { Ok(url) } else { Err(wrong()) }
+    }
+}
+
+impl Default for TelegramConfig {
+    fn default() -> Self {
+        TelegramConfig { api_url: "https://api.telegram.org".into(), keep_webhook: true }
+    }
+}
+
 /// The table `[media]`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -4,6 +4,7 @@
 //! [`FetchProblem`], which names the gap it makes and whether trying again can help. It must not know what the bytes are
 //! for, and puts neither token, id nor url into anything it returns or logs.
 
+mod bot;
 mod brake;
 mod download;
 mod lookup;
@@ -11,7 +12,7 @@ mod problem;
 mod sink;
 
 use crate::{
-    BlobStore, BuildError, FetchConfig, GraphConfig,
+    BlobStore, BuildError, FetchConfig, GraphConfig, TelegramConfig,
     addresses::Reach,
     connect::{self, HttpClient},
 };
@@ -62,6 +63,8 @@ impl FetchedInMemory {
 #[derive(Clone)]
 pub struct Fetcher {
     inner: Arc<Inner>,
+    /// The same for Telegram: its own hosts and failures, the same bounds.
+    bots: Option<Arc<Inner>>,
 }
 
 struct Inner {
@@ -74,6 +77,8 @@ struct Inner {
     turns: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     brake: Brake,
+    /// Asks Telegram's way.
+    of_bots: bool,
 }
 
 impl Fetcher {
@@ -94,8 +99,48 @@ impl Fetcher {
                 ) as usize)),
                 brake: Brake::new(fetch.lookup_failures_max),
                 config: fetch,
+                of_bots: false,
             }),
+            bots: None,
         })
+    }
+
+    /// Fetches from Telegram too.
+    pub fn with_telegram(self, config: &TelegramConfig) -> Result<Self, BuildError> {
+        let (base_url, graph) = (config.parsed()?, &self.inner);
+        let host = base_url.host_str().unwrap_or_default();
+        // The host, with its port if that is not the usual one: then it may be a private one, named on purpose.
+        let named = base_url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let reach = Arc::new(Reach::new(&[named], &base_url).map_err(BuildError::Config)?);
+        let bots = Inner {
+            client: connect::client(reach.clone(), Duration::from_millis(graph.config.connect_timeout_ms))?,
+            base_url,
+            version: String::new(),
+            reach,
+            blobs: graph.blobs.clone(),
+            turns: graph.turns.clone(),
+            memory: graph.memory.clone(),
+            brake: Brake::new(graph.config.lookup_failures_max),
+            config: graph.config.clone(),
+            of_bots: true,
+        };
+        Ok(Fetcher { bots: Some(Arc::new(bots)), ..self })
+    }
+
+    /// Fetches a bot's file into the blob store; `token` is the bot's.
+    pub async fn fetch_of_bot(
+        &self,
+        media: &MediaRef,
+        token: &str,
+        deadline: Instant,
+    ) -> Result<Fetched, FetchProblem> {
+        let unset = || FetchProblem::new(GapReason::FetchFailed, false, "no Bot API is configured");
+        match self.bots.as_ref().ok_or_else(unset)?.run(media, "", token, deadline, Goal::Stored).await? {
+            (Content::Stored(stored), content_type) => {
+                Ok(Fetched { hash: stored.hash, bytes: stored.bytes, content_type })
+            }
+            (Content::Memory { .. }, _) => unreachable!("a fetch into the store gives a stored content"),
+        }
     }
 
     /// Fetches into the blob store. `account` is the number or page it was sent to, `token` that of its route (empty:
@@ -184,6 +229,9 @@ impl Inner {
         token: &str,
         goal: Goal,
     ) -> Result<(Content, Option<String>), Failure> {
+        if self.of_bots {
+            return self.by_bot(media.id.as_deref().unwrap_or_default(), token, goal).await;
+        }
         let mut announced: Vec<ContentHash> = media.declared_hash.into_iter().collect();
         if let Some(url) = &media.url {
             // A url that belongs to an id is WhatsApp's and wants the token; a bare one is a public address.

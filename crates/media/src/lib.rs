@@ -11,6 +11,7 @@
 
 mod addresses;
 mod blobs;
+mod call;
 mod config;
 mod connect;
 mod door;
@@ -23,12 +24,13 @@ mod seams;
 
 pub use addresses::HostPattern;
 pub use blobs::{BlobReader, BlobStore, BlobWriter, DiskBlobs, StoredBlob, SweptBlobs};
-pub use config::{DoorConfig, FetchConfig, GraphConfig};
+pub use call::{Answer, Caller};
+pub use config::{DoorConfig, FetchConfig, GraphConfig, TelegramConfig};
 pub use connect::BuildError;
-pub use door::Door;
 /// For the fuzz targets alone.
 #[doc(hidden)]
 pub use door::fuzzing;
+pub use door::{Door, Looker};
 pub use fetch::{FetchProblem, Fetched, FetchedInMemory, Fetcher};
 pub use guarita_message::is_public;
 pub use index::{IndexError, MediaIndex, MediaKey, MediaState, ServedMedia, StoredMedia};

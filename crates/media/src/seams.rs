@@ -20,6 +20,16 @@ pub trait Fetch: Send + Sync {
         deadline: Instant,
     ) -> Pending<'a, Fetched, FetchProblem>;
 
+    /// Telegram's way to a file; `token` is the bot's. Who knows no other way goes the common one.
+    fn fetch_of_bot<'a>(
+        &'a self,
+        media: &'a MediaRef,
+        token: &'a str,
+        deadline: Instant,
+    ) -> Pending<'a, Fetched, FetchProblem> {
+        self.fetch(media, "", token, deadline)
+    }
+
     fn fetch_in_memory<'a>(
         &'a self,
         media: &'a MediaRef,
@@ -65,6 +75,15 @@ impl Fetch for Fetcher {
         deadline: Instant,
     ) -> Pending<'a, Fetched, FetchProblem> {
         Box::pin(Fetcher::fetch(self, media, account, token, deadline))
+    }
+
+    fn fetch_of_bot<'a>(
+        &'a self,
+        media: &'a MediaRef,
+        token: &'a str,
+        deadline: Instant,
+    ) -> Pending<'a, Fetched, FetchProblem> {
+        Box::pin(Fetcher::fetch_of_bot(self, media, token, deadline))
     }
 
     fn fetch_in_memory<'a>(

@@ -10,6 +10,7 @@ mod finding;
 mod ids;
 mod inspection;
 mod part;
+mod route;
 
 pub use address::is_public;
 pub use decision::{Action, Because, Decision, TextEdit};
@@ -17,6 +18,7 @@ pub use finding::{Category, Finding, Severity, Subject};
 pub use ids::{ContentHash, ConversationKey, DedupeKey, DeliveryId};
 pub use inspection::{FileClass, FileReport, FoundPart, FoundParts, Gap, GapReason, Inspection, Verdict};
 pub use part::{Channel, Direction, Lane, MediaRef, Message, Part, PartBody, TextRole};
+pub use route::{BACKEND, UNMATCHED, base_route, held_because, held_route};
 
 /// Implements `as_str`, `Display`, `FromStr` and serde for an enum whose members are words of the lexicon.
 macro_rules! words {

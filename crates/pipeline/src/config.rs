@@ -58,8 +58,17 @@ pub struct RouteSettings {
     pub withheld_as: WithheldAs,
     /// `pt-BR`, `en` or `es`.
     pub notice_language: String,
+    /// Looks attachments up at Graph; for Telegram, the bot's own token.
     pub graph_token: String,
+    /// Mark messages of conversations that are new within the retention.
+    pub first_contact: bool,
 }
+
+/// Every route by the name its entries carry; replaced whole on a reload.
+pub type Routes = HashMap<String, Arc<RouteSettings>>;
+
+/// Where an entry that no route wanted would go now: its name and its body in, a route's name out.
+pub type Reroute = Arc<dyn Fn(&str, &[u8]) -> Option<String> + Send + Sync>;
 
 /// Rules and lists in force; replaced whole on a reload.
 #[derive(Clone)]
@@ -85,7 +94,8 @@ pub struct Parts {
     /// Asks short links where they lead; `None`: nobody is asked.
     pub follower: Option<Arc<dyn LinkFollower>>,
     pub brains: RwLock<Brains>,
-    pub routes: HashMap<String, RouteSettings>,
+    pub routes: RwLock<Arc<Routes>>,
+    pub reroute: Reroute,
     pub media_urls: MediaUrls,
     pub ambient: Ambient,
 }

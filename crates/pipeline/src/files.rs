@@ -4,7 +4,9 @@ use crate::{Parts, RouteSettings, observe::Stages};
 use futures_util::future::join_all;
 use guarita_inspect::{Content, FileUnderScan};
 use guarita_media::{BlobStore, FetchProblem, FetchedInMemory, MediaKey, MediaState, StoredMedia};
-use guarita_message::{ContentHash, FileClass, FileReport, Gap, Inspection, MediaRef, Message, Part, PartBody};
+use guarita_message::{
+    Channel, ContentHash, FileClass, FileReport, Gap, Inspection, MediaRef, Message, Part, PartBody,
+};
 use std::{
     io,
     sync::Arc,
@@ -159,7 +161,12 @@ async fn fetch(
         drop(reader);
         return Ok(Ok((stored.hash, on_disk(parts, stored))));
     }
-    match parts.fetcher.fetch(&file.media, &message.account, &route.graph_token, deadline).await {
+    let fetched = if message.channel == Channel::Telegram {
+        parts.fetcher.fetch_of_bot(&file.media, &route.graph_token, deadline).await
+    } else {
+        parts.fetcher.fetch(&file.media, &message.account, &route.graph_token, deadline).await
+    };
+    match fetched {
         Err(problem) => {
             file.stored = None;
             Ok(Err(problem))

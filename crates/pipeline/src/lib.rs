@@ -8,15 +8,17 @@ mod config;
 mod file_lists;
 mod files;
 mod in_work;
+mod lookup;
 mod observe;
 mod outgoing;
 mod process;
 mod rescan;
 mod run;
+mod shares;
 mod terms;
 mod texts;
 
-pub use config::{Ambient, Annotate, Brains, Config, MediaUrls, Parts, RouteSettings};
+pub use config::{Ambient, Annotate, Brains, Config, MediaUrls, Parts, Reroute, RouteSettings, Routes};
 pub use file_lists::note_listed_files;
 pub use observe::{Nobody, Noted, Observer, Seen, Stage, VerdictChanged};
 pub use process::{Hits, Judged, Pipeline};

@@ -19,7 +19,7 @@ pub(crate) fn order(
     released_by: Option<&str>,
     now_ms: u64,
 ) -> Order {
-    let JudgedMessage { message, inspection, decision, files } = judged;
+    let JudgedMessage { message, inspection, decision, files, .. } = judged;
     let mut order = Order::of(&message.pointer);
     order.annotation = (route.annotate == Annotate::Message).then(|| annotation(judged, id, released_by).to_string());
     order.edits.clone_from(&decision.edits);
@@ -116,6 +116,9 @@ pub(crate) fn annotation(judged: &JudgedMessage, id: &DeliveryId, released_by: O
     if released_by.is_some() {
         value["released"] = json!(true);
     }
+    if judged.first_contact {
+        value["first_contact"] = json!(true);
+    }
     value
 }
 
@@ -135,6 +138,9 @@ pub(crate) fn findings_header(judged: &[JudgedMessage]) -> String {
             .take(most.saturating_sub(findings.len()))
             .map(|gap| json!({"reason": gap.reason, "where": gap.place}));
         let mut value = json!({"findings": shown_findings.collect::<Vec<_>>(), "gaps": shown_gaps.collect::<Vec<_>>()});
+        if judged.iter().any(|judged| judged.first_contact) {
+            value["first_contact"] = json!(true);
+        }
         if most < findings.len() + gaps.len() {
             value["left_out"] = json!(findings.len() + gaps.len() - most);
         }

@@ -1,37 +1,33 @@
 //! One entry, from claim to its end.
 
 use crate::{
-    Annotate, Brains, Parts, RouteSettings,
+    Annotate, Brains, Parts, RouteSettings, Routes,
     file_lists::note_listed_files,
     files::{Look, SeenFile, fetch_deadline, inspect_files, password_candidates},
     in_work::{InWork, Refusals},
     observe::{Nobody, Observer, Seen, Stage, Stages},
     outgoing::{findings_header, media_states, order, released},
+    shares::{FilesPlace, Shares},
     terms::{summary, terms},
     texts::{FollowedLinks, follow_links, inspect_texts, keep_worst},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use guarita_deliver::{GIVE_UP_MILLIS, Outcome, Outgoing, REFUSALS_MAX, wait_before_retry};
-use guarita_message::{Decision, Inspection, Lane, Message, PartBody, Verdict};
+use guarita_message::{Decision, Inspection, Lane, Message, PartBody, UNMATCHED, Verdict, base_route, held_because};
 use guarita_policy::{Circumstances, decide, except};
 use guarita_spool::{Claimed, Decided, Filter, Finish, Spool, SpoolError};
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
 
 /// The story, and what it needs.
 pub struct Pipeline {
     pub(crate) parts: Parts,
-    files: Semaphore,
-    files_waiting: AtomicUsize,
+    pub(crate) shares: Shares,
     in_work: InWork,
     refusals: Refusals,
     /// Findings by rule since the start, for the console.
@@ -47,6 +43,7 @@ pub(crate) struct JudgedMessage {
     pub inspection: Inspection,
     pub decision: Decision,
     pub files: Vec<SeenFile>,
+    pub first_contact: bool,
 }
 
 /// What judging an entry came to.
@@ -81,12 +78,10 @@ const BLOCKING_BYTES_MIN: usize = 16 * 1024;
 
 impl Pipeline {
     pub fn new(parts: Parts) -> Self {
-        let files = Semaphore::new(parts.config.files_in_flight_max);
         let started_ms = parts.now_ms();
         Pipeline {
+            shares: Shares::new(&parts.config),
             parts,
-            files,
-            files_waiting: AtomicUsize::new(0),
             in_work: InWork::default(),
             refusals: Refusals::default(),
             observer: Arc::new(Nobody),
@@ -106,13 +101,11 @@ impl Pipeline {
 
     /// Live traffic needs the scanners: a quarter of the places for files is taken, or somebody waits for one.
     pub(crate) fn is_busy_with_files(&self) -> bool {
-        let places = self.parts.config.files_in_flight_max;
-        let in_work = places.saturating_sub(self.files.available_permits());
-        self.files_waiting.load(Ordering::Relaxed) > 0 || in_work * 4 >= places.max(4)
+        self.shares.is_busy_with_files()
     }
 
-    pub(crate) fn route(&self, name: &str) -> Option<RouteSettings> {
-        self.parts.routes.get(name).cloned()
+    pub(crate) fn route(&self, name: &str) -> Option<Arc<RouteSettings>> {
+        self.routes().get(base_route(name)).cloned()
     }
 
     pub fn parts(&self) -> &Parts {
@@ -188,8 +181,20 @@ impl Pipeline {
 
     async fn process_watched(&self, claimed: Claimed, stages: &Stages) -> Result<(), Fault> {
         let spool = &self.parts.spool;
-        let Some(route) = self.parts.routes.get(&claimed.route) else {
-            let error = format!("no route `{}` in the configuration; add it and replay", claimed.route);
+        let held = held_because(&claimed.route);
+        if let Some(why) = held.filter(|_| claimed.released_by.is_none()) {
+            return self.quarantine(&claimed, why).await;
+        }
+        let name = match held {
+            Some(UNMATCHED) => (self.parts.reroute)(&claimed.route, &claimed.body),
+            _ => Some(base_route(&claimed.route).to_owned()),
+        };
+        let routes = self.routes();
+        let Some(route) = name.as_ref().and_then(|name| routes.get(name)) else {
+            let error = match name {
+                Some(name) => format!("no route `{name}` in the configuration; add it and replay"),
+                None => "still no route wants it; add one and replay".into(),
+            };
             return Ok(spool.finish(self.parts.now_ms(), &claimed.id, Finish::DeadLettered { error }).await?);
         };
         let decided = match claimed.decided.clone() {
@@ -213,6 +218,31 @@ impl Pipeline {
         Ok(spool.finish(self.parts.now_ms(), &claimed.id, finish).await?)
     }
 
+    /// Stored, but not let through: nothing of it is looked at, and nothing goes out until a person releases it.
+    async fn quarantine(&self, claimed: &Claimed, why: &str) -> Result<(), Fault> {
+        let report = serde_json::json!({"version": 1, "messages": [], "held": why}).to_string().into_bytes();
+        let verdict = Verdict::Unscanned;
+        let terms = vec![format!("held:{why}")];
+        let summary = serde_json::json!({"from": [], "kind": "held", "action": why}).to_string().into_bytes();
+        let decided = Decided { verdict, body: None, findings_header: None, report, quarantine: true, terms, summary };
+        self.parts.spool.record_decided(self.parts.now_ms(), &claimed.id, decided).await?;
+        metrics::counter!("guarita_deliveries_total", "outcome" => "quarantined").increment(1);
+        Ok(self.parts.spool.finish(self.parts.now_ms(), &claimed.id, Finish::Quarantined).await?)
+    }
+
+    /// Whether nothing of this conversation is kept from before.
+    async fn is_first_contact(&self, route: &RouteSettings, claimed: &Claimed) -> Result<bool, Fault> {
+        if !route.first_contact || claimed.lane != Lane::Message {
+            return Ok(false);
+        }
+        let filter = Filter {
+            conversation: Some(claimed.conversation.clone()),
+            before: Some(claimed.id.clone()),
+            ..Filter::default()
+        };
+        Ok(self.parts.spool.list(filter, 1).await?.is_empty())
+    }
+
     /// Parse, fetch, look, decide, rewrite.
     async fn judge(&self, route: &RouteSettings, claimed: &Claimed, stages: &Stages) -> Result<Judged, Fault> {
         let now = self.parts.now_ms();
@@ -223,7 +253,7 @@ impl Pipeline {
             tracing::debug!(id = %claimed.id, problem, "an update has a shape we do not know; it passes");
         }
         let has_files = delivery.messages.iter().any(has_file);
-        let _place = match self.place_for_files(has_files).await {
+        let _place = match self.place_for_files(&claimed.route, has_files).await {
             Ok(place) => place,
             Err(()) => return Ok(Judged::LookAgainAt(now + 500)),
         };
@@ -233,6 +263,7 @@ impl Pipeline {
         let circumstances = Circumstances { deadline_passed: now >= deadline_ms };
         let passwords = if has_files { self.passwords(claimed, &delivery.messages).await? } else { Vec::new() };
         let brains = self.brains();
+        let first_contact = self.is_first_contact(route, claimed).await?;
         let mut judged = Vec::with_capacity(delivery.messages.len());
         for message in delivery.messages {
             let (files, mut inspection) = if has_file(&message) {
@@ -257,7 +288,7 @@ impl Pipeline {
             let (verdict, action) = (decision.verdict.as_str(), decision.action.as_str());
             stages.end("decide", began, false, &[("verdict", verdict), ("action", action)]);
             keep_worst(&mut inspection, self.parts.config.findings_max);
-            judged.push(JudgedMessage { message, inspection, decision, files });
+            judged.push(JudgedMessage { message, inspection, decision, files, first_contact });
         }
         if judged.iter().any(|judged| judged.decision.hold) {
             return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, now, deadline_ms)));
@@ -307,7 +338,13 @@ impl Pipeline {
         }))
     }
 
-    async fn round_two(&self, message: Message, inspection: &mut Inspection, brains: &Brains, size: usize) -> Message {
+    pub(crate) async fn round_two(
+        &self,
+        message: Message,
+        inspection: &mut Inspection,
+        brains: &Brains,
+        size: usize,
+    ) -> Message {
         let started = Instant::now();
         // What round 1 saw must outlive a crash of round 2.
         let before = Inspection { found: Vec::new(), ..inspection.clone() };
@@ -405,21 +442,12 @@ impl Pipeline {
         finish
     }
 
-    /// A place among the files in work; `Err`: too many wait already.
-    async fn place_for_files(&self, wanted: bool) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, ()> {
+    /// A place among the files in work; `Err`: too many of the route's wait already.
+    pub(crate) async fn place_for_files(&self, route: &str, wanted: bool) -> Result<Option<FilesPlace>, ()> {
         if !wanted {
             return Ok(None);
         }
-        if let Ok(place) = self.files.try_acquire() {
-            return Ok(Some(place));
-        }
-        if self.files_waiting.fetch_add(1, Ordering::Relaxed) >= self.parts.config.files_waiting_max {
-            self.files_waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(());
-        }
-        let place = self.files.acquire().await.ok();
-        self.files_waiting.fetch_sub(1, Ordering::Relaxed);
-        Ok(place)
+        self.shares.place_for_files(route, self.routes().len()).await.map(Some).ok_or(())
     }
 
     /// Words that may open an encrypted archive: from this message and from the conversation's last ones.
@@ -435,6 +463,17 @@ impl Pipeline {
             }
         }
         Ok(password_candidates(texts.iter().map(String::as_str)))
+    }
+
+    /// The routes in force.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.parts.routes.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Puts other routes in force; entries in work end with the old ones.
+    pub fn replace_routes(&self, routes: Routes) {
+        *self.parts.routes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(routes);
+        self.shares.forget();
     }
 
     /// The rules and lists in force.

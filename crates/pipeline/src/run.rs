@@ -1,6 +1,10 @@
 //! The loop around `process`: claims what is due, as much at a time as its bounds allow, and sweeps what is over.
 
-use crate::process::{Pipeline, spool};
+use crate::{
+    process::{Pipeline, spool},
+    shares::entries_max,
+};
+use guarita_spool::Finish;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -13,6 +17,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const CLAIM_MAX: usize = 256;
 const CLAIM_MAX_OF_LARGE: usize = 8;
 const LARGE_BYTES: usize = 128 * 1024;
+/// When an entry comes again whose route has too many bytes in work.
+const PUT_BACK_MILLIS: u64 = 250;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs until `shutdown` ends, then lets what is in work end.
@@ -36,8 +42,10 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
                 Err(_) => break,
             },
         };
-        let claimed = match spool.claim(pipeline.parts.now_ms(), config.lease_seconds * 1000, free.min(claim_max)).await
-        {
+        let routes = pipeline.routes().len();
+        let most_of_one = entries_max(config.in_flight_max, routes);
+        let lease = config.lease_seconds * 1000;
+        let claimed = match spool.claim_shared(pipeline.parts.now_ms(), lease, free.min(claim_max), most_of_one).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, "claiming work failed; trying again");
@@ -57,6 +65,17 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
         let largest = claimed.iter().map(|entry| entry.body.len()).max().unwrap_or(0);
         claim_max = if largest > LARGE_BYTES { CLAIM_MAX_OF_LARGE } else { CLAIM_MAX };
         for entry in claimed {
+            let Some(own) = pipeline.shares.take_bytes(&entry.route, routes, entry.body.len()) else {
+                // Its turn comes when some of its route's large bodies are done; others need not wait for them.
+                let (spool, id, now) = (spool.clone(), entry.id.clone(), pipeline.parts.now_ms());
+                work.spawn(async move {
+                    let later = Finish::LookAgainAt { at: now + PUT_BACK_MILLIS };
+                    if let Err(error) = spool.finish(now, &id, later).await {
+                        tracing::warn!(%id, %error, "an entry was not put back; it comes again when its lease ends");
+                    }
+                });
+                continue;
+            };
             let weight = u32::try_from(entry.body.len().div_ceil(1024).clamp(1, kib)).unwrap_or(u32::MAX);
             let (Ok(place), Ok(share)) =
                 (places.clone().acquire_owned().await, memory.clone().acquire_many_owned(weight).await)
@@ -66,7 +85,7 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
             let pipeline = pipeline.clone();
             work.spawn(async move {
                 pipeline.process(entry).await;
-                drop((place, share));
+                drop((place, share, own));
             });
         }
     }

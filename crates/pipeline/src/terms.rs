@@ -157,7 +157,7 @@ mod tests {
             hold: false,
             because: Vec::new(),
         };
-        JudgedMessage { message, inspection, decision, files: Vec::new() }
+        JudgedMessage { message, inspection, decision, files: Vec::new(), first_contact: false }
     }
 
     fn finding(rule: &str, subject: Subject, title: &str, evidence: &str) -> Finding {

@@ -35,7 +35,7 @@ pub enum Does {
 }
 
 /// `policy.on_deadline`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDeadline {
     #[default]

@@ -23,6 +23,8 @@ pub struct Config {
     pub in_flight_bytes_max: usize,
     /// Longest wait for the spool's append; above it 503.
     pub append_seconds_max: u64,
+    /// What becomes of a rightly signed update that no route wants.
+    pub unmatched: Unmatched,
     #[serde(default)]
     pub tls: Option<TlsConfig>,
 }
@@ -34,6 +36,17 @@ impl fmt::Debug for Config {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
+}
+
+/// `receive.unmatched`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmatched {
+    /// Answered 200, counted, logged; not stored.
+    #[default]
+    Refuse,
+    /// Stored as a quarantined entry: a person sees it, and may let it go once a route fits.
+    Park,
 }
 
 /// `[receive.tls]`.

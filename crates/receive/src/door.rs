@@ -1,32 +1,22 @@
 //! What each request is answered with.
 
-use crate::Config;
+use crate::{
+    Config, Unmatched,
+    limits::{Counts, Unwanted},
+    table::{App, PathTable, Placed, Table, bare, scoped},
+};
 use bytes::{Bytes, BytesMut};
-use guarita_message::Channel;
+use guarita_message::{Channel, ConversationKey, DedupeKey, held_route};
 use guarita_spool::{Appended, NewEntry, Spool, SpoolError};
 use guarita_webhook::{SplitBy, Unit};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::Semaphore;
-
-/// One path of the door, with the secrets of the app that posts to it.
-#[derive(Clone)]
-pub struct Route {
-    pub path: String,
-    pub verify_token: String,
-    pub app_secret: String,
-    pub split: SplitBy,
-    pub route_of: RouteOf,
-}
-
-/// Which route (name) a unit belongs to; `None`: no route wants it.
-pub type RouteOf = Arc<dyn Fn(&Unit) -> Option<String> + Send + Sync>;
 
 /// Milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -34,8 +24,9 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// The door itself; cheap to share.
 pub struct Door {
     pub(crate) config: Config,
-    routes: HashMap<String, Route>,
+    table: RwLock<Arc<Table>>,
     spool: Arc<dyn Spool>,
+    counts: Arc<Counts>,
     /// Counts KiB of bodies held in memory.
     memory: Arc<Semaphore>,
     now_ms: Clock,
@@ -47,10 +38,16 @@ const BLOCKING_BYTES_MIN: usize = 64 * 1024;
 const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 impl Door {
-    pub fn new(config: Config, routes: Vec<Route>, spool: Arc<dyn Spool>) -> Self {
+    pub fn new(config: Config, table: Table, spool: Arc<dyn Spool>) -> Self {
         let memory = Arc::new(Semaphore::new((config.in_flight_bytes_max / 1024).clamp(1, Semaphore::MAX_PERMITS)));
-        let routes = routes.into_iter().map(|route| (route.path.clone(), route)).collect();
-        Door { config, routes, spool, memory, now_ms: Arc::new(now_ms) }
+        Door {
+            config,
+            table: RwLock::new(Arc::new(table)),
+            spool,
+            counts: Arc::default(),
+            memory,
+            now_ms: Arc::new(now_ms),
+        }
     }
 
     /// Tells the time from another clock.
@@ -58,15 +55,26 @@ impl Door {
         Door { now_ms, ..self }
     }
 
+    /// Puts other routes in force; requests under way end with the ones they began with.
+    pub fn replace(&self, table: Table) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+    }
+
+    /// The routes in force.
+    pub fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Never fails: every fault has its status. Nothing but 200 has stored anything.
     pub async fn answer<B: Body<Data = Bytes> + Unpin>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let start = Instant::now();
-        let Some(route) = self.routes.get(request.uri().path()) else {
+        let table = self.table();
+        let Some(path) = table.path(request.uri().path()) else {
             return count(Refused::NotFound.answer(), "not_found");
         };
         match *request.method() {
-            Method::GET => self.answer_handshake(route, request.uri().query().unwrap_or_default()),
-            Method::POST => match self.take(route, request).await {
+            Method::GET => answer_handshake(path, request.uri().query().unwrap_or_default()),
+            Method::POST => match self.take(&table, request).await {
                 Ok(outcome) => {
                     metrics::histogram!("guarita_ack_seconds").record(start.elapsed().as_secs_f64());
                     count(Response::new(Full::default()), outcome)
@@ -81,23 +89,10 @@ impl Door {
         }
     }
 
-    fn answer_handshake(&self, route: &Route, query: &str) -> Response<Full<Bytes>> {
-        match guarita_webhook::answer_challenge(query, &route.verify_token) {
-            Ok(challenge) => {
-                let mut response = Response::new(Full::from(challenge));
-                let headers = response.headers_mut();
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-                headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-                count(response, "handshake")
-            }
-            Err(_) => count(status(StatusCode::FORBIDDEN), "handshake_refused"),
-        }
-    }
-
     /// Checks, splits and stores one delivery. The order of checks is the order of their cost.
     async fn take<B: Body<Data = Bytes> + Unpin>(
         &self,
-        route: &Route,
+        table: &Arc<Table>,
         request: Request<B>,
     ) -> Result<&'static str, Refused> {
         let (head, body) = request.into_parts();
@@ -113,25 +108,33 @@ impl Door {
             drain(body).await;
             return Err(Refused::TooLarge);
         }
-        let signature =
-            head.headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        if signature.is_none() {
+        let Some(claim) = Claim::of(&head.headers) else {
+            drain(body).await;
+            return Err(Refused::Signature);
+        };
+        let path = head.uri.path().to_owned();
+        // A token can be told before anything is read.
+        if let Claim::Token(token) = &claim
+            && table.path(&path).and_then(|path| path.bot(token)).is_none()
+        {
             drain(body).await;
             return Err(Refused::Signature);
         }
         let limit = Duration::from_secs(self.config.body_seconds_max);
         let held = tokio::time::timeout(limit, self.read_bounded(body)).await.map_err(|_| Refused::TooSlow)??;
         let bytes = held.bytes.clone();
+        let desk = Desk { unmatched: self.config.unmatched, counts: self.counts.clone(), now_ms: (self.now_ms)() };
         let checked = if bytes.len() >= BLOCKING_BYTES_MIN {
-            let route = route.clone();
-            let joined = tokio::task::spawn_blocking(move || check(&route, &bytes, signature.as_deref())).await;
-            joined.map_err(|_| Refused::Internal)??
+            let table = table.clone();
+            let work = move || table.path(&path).map(|path| desk.check(path, &bytes, &claim));
+            tokio::task::spawn_blocking(work).await.map_err(|_| Refused::Internal)?
         } else {
-            check(route, &bytes, signature.as_deref())?
+            table.path(&path).map(|path| desk.check(path, &bytes, &claim))
         };
-        let outcome = match checked {
-            Checked::NoRoute => "no_route",
-            Checked::Entries(entries) => self.store(entries).await?,
+        let Checked { entries, unwanted } = checked.ok_or(Refused::Internal)??;
+        let outcome = match (entries.is_empty(), unwanted) {
+            (true, Some(outcome)) => outcome,
+            _ => self.store(entries).await?,
         };
         drop(held);
         Ok(outcome)
@@ -181,7 +184,8 @@ impl Door {
                 match (result, spare) {
                     (Appended::Stored(_), _) => stored = true,
                     (Appended::PartlySeen(seen), Some(mut entry)) => {
-                        if let Some(rest) = guarita_webhook::without(&entry.body, &seen) {
+                        let bare_keys: Vec<_> = seen.iter().map(|key| DedupeKey(bare(&key.0).to_owned())).collect();
+                        if let Some(rest) = guarita_webhook::without(&entry.body, &bare_keys) {
                             entry.body = rest;
                             entry.dedupe.retain(|key| !seen.contains(key));
                             if !entry.dedupe.is_empty() {
@@ -203,29 +207,135 @@ struct Held {
     _permits: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
-enum Checked {
-    Entries(Vec<NewEntry>),
-    NoRoute,
+/// What a delivery shows to prove itself.
+enum Claim {
+    Signature(String),
+    Token(String),
 }
 
-fn check(route: &Route, bytes: &[u8], signature: Option<&str>) -> Result<Checked, Refused> {
-    guarita_webhook::verify_signature(route.app_secret.as_bytes(), bytes, signature).map_err(|_| Refused::Signature)?;
-    let units = guarita_webhook::split(bytes, route.split).map_err(|_| Refused::NotJson)?;
-    let mut entries = Vec::with_capacity(units.len());
-    for unit in units {
-        let Some(name) = (route.route_of)(&unit) else { continue };
-        entries.push(NewEntry {
-            route: name,
-            channel: unit.channel.unwrap_or(Channel::Whatsapp),
-            account: unit.account,
-            lane: unit.lane,
-            conversation: unit.conversation,
-            dedupe: unit.dedupe,
-            senders: unit.senders,
-            body: unit.body,
-        });
+impl Claim {
+    fn of(headers: &HeaderMap) -> Option<Claim> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let signature = text("x-hub-signature-256").map(Claim::Signature);
+        signature.or_else(|| text("x-telegram-bot-api-secret-token").map(Claim::Token))
     }
-    Ok(if entries.is_empty() { Checked::NoRoute } else { Checked::Entries(entries) })
+}
+
+struct Checked {
+    entries: Vec<NewEntry>,
+    /// What became of units that are not stored, if there were any.
+    unwanted: Option<&'static str>,
+}
+
+/// What checking a body takes beside the routes.
+struct Desk {
+    unmatched: Unmatched,
+    counts: Arc<Counts>,
+    now_ms: u64,
+}
+
+impl Desk {
+    /// The proof binds the app; the app's routes alone are asked.
+    fn check(&self, path: &PathTable, bytes: &[u8], claim: &Claim) -> Result<Checked, Refused> {
+        let app = match claim {
+            Claim::Token(token) => path.bot(token),
+            Claim::Signature(signature) => path
+                .apps
+                .iter()
+                .find(|(secret, _)| {
+                    guarita_webhook::verify_signature(secret.as_bytes(), bytes, Some(signature)).is_ok()
+                })
+                .map(|(_, app)| app),
+        };
+        let app = app.ok_or(Refused::Signature)?;
+        let mut checked = Checked { entries: Vec::new(), unwanted: None };
+        let (by_message, by_conversation) = app.splits();
+        // Routes that differ in how they split get a cut each; every update goes to exactly one of them.
+        for by in [SplitBy::Message, SplitBy::Conversation] {
+            let wanted = if by == SplitBy::Message { by_message } else { by_conversation };
+            if !wanted {
+                continue;
+            }
+            for unit in guarita_webhook::split(bytes, by).map_err(|_| Refused::NotJson)? {
+                // Whoever knows a bot's token may speak for the bot alone.
+                let speaks = matches!(claim, Claim::Signature(_)) || unit.channel == Some(Channel::Telegram);
+                match app.find(&unit).filter(|_| speaks) {
+                    Some(route) if route.split == by => self.enter(route, unit, &mut checked),
+                    Some(_) => {}
+                    // Told once, not in both cuts.
+                    None if by == SplitBy::Conversation && by_message => {}
+                    None => self.turn_away(app, unit, &mut checked),
+                }
+            }
+        }
+        Ok(checked)
+    }
+
+    fn enter(&self, route: &Arc<Placed>, unit: Unit, checked: &mut Checked) {
+        let stopped = self.counts.ask(&route.entries[0], &route.limits, &unit, self.now_ms);
+        if let Some(stopped) = stopped {
+            metrics::counter!("guarita_limited_total", "reason" => stopped.reason).increment(unit.dedupe.len() as u64);
+            if stopped.then == Unwanted::Drop {
+                checked.unwanted = Some("limited");
+                return;
+            }
+        }
+        for name in &route.entries {
+            let stored = stopped.map_or_else(|| name.clone(), |stopped| held_route(name, stopped.reason));
+            let mut entry = entry(&unit, stored, route.scoped.then_some(name));
+            if entry.account.is_empty() {
+                entry.account.clone_from(&route.account);
+            }
+            checked.entries.push(entry);
+        }
+    }
+
+    /// No route wants it. Never silently.
+    fn turn_away(&self, app: &App, unit: Unit, checked: &mut Checked) {
+        let parks = self.unmatched == Unmatched::Park;
+        let action = if parks { "parked" } else { "refused" };
+        metrics::counter!("guarita_unmatched_total", "action" => action).increment(unit.dedupe.len() as u64);
+        tracing::warn!(
+            object = unit.object.chars().take(40).collect::<String>(),
+            action,
+            "an update came that no route wants; `guarita check-config` shows what goes where"
+        );
+        if parks {
+            let name = app.parked();
+            checked.entries.push(entry(&unit, name.clone(), Some(&name)));
+        } else {
+            checked.unwanted = Some("no_route");
+        }
+    }
+}
+
+fn entry(unit: &Unit, stored: String, scope: Option<&String>) -> NewEntry {
+    let key = |key: &str| scope.map_or_else(|| key.to_owned(), |scope| scoped(scope, key));
+    NewEntry {
+        route: stored,
+        channel: unit.channel.unwrap_or(Channel::Whatsapp),
+        account: unit.account.clone(),
+        lane: unit.lane,
+        conversation: ConversationKey(key(&unit.conversation.0)),
+        dedupe: unit.dedupe.iter().map(|one| DedupeKey(key(&one.0))).collect(),
+        senders: unit.senders.clone(),
+        body: unit.body.clone(),
+    }
+}
+
+fn answer_handshake(path: &PathTable, query: &str) -> Response<Full<Bytes>> {
+    // Every token is compared, whichever fits.
+    let answers = path.verify_tokens.iter().map(|token| guarita_webhook::answer_challenge(query, token));
+    match answers.fold(None, |known, answer| known.or(answer.ok())) {
+        Some(challenge) => {
+            let mut response = Response::new(Full::from(challenge));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            count(response, "handshake")
+        }
+        None => count(status(StatusCode::FORBIDDEN), "handshake_refused"),
+    }
 }
 
 /// Why a POST was not taken. Each is answered so that Meta tries again, but for what a retry cannot mend.

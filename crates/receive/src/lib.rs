@@ -6,10 +6,14 @@
 
 mod config;
 mod door;
+mod limits;
 mod serve;
+mod table;
 mod tls;
 
-pub use config::{Config, TlsConfig};
-pub use door::{Clock, Door, Route, RouteOf};
+pub use config::{Config, TlsConfig, Unmatched};
+pub use door::{Clock, Door};
+pub use limits::{Limits, Unwanted};
 pub use serve::serve;
+pub use table::{APPS_PER_PATH_MAX, Proof, Route, Table, TableError, Wishes};
 pub use tls::{TlsError, acceptor};

@@ -275,6 +275,13 @@ pub trait Spool: Send + Sync {
     /// a time, never a later one while an earlier one of the conversation is unfinished. Released entries come as new work.
     fn claim(&self, now: Millis, lease: Millis, most: usize) -> Pending<'_, Vec<Claimed>>;
 
+    /// The same, but of one route at most `most_of_one` entries are out at a time, and routes take turns. Conversations
+    /// whose keys begin with the route's name and a unit separator (`\u{1f}`) belong to that route, all others to none.
+    fn claim_shared(&self, now: Millis, lease: Millis, most: usize, most_of_one: usize) -> Pending<'_, Vec<Claimed>> {
+        let _ = most_of_one;
+        self.claim(now, lease, most)
+    }
+
     /// Waits until `claim` may have something (an append, a release, a finish), or the earliest due time comes. Spurious
     /// wake-ups are allowed; callers bound the wait themselves.
     fn wait_for_work<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;

@@ -3,8 +3,12 @@
 //! Only the front of a conversation is listed, so what waits behind a retry costs nothing until the retry is over.
 //! Leases live here and nowhere else: after a crash there are none, and every unfinished entry is free again.
 
-use crate::{Millis, place::Seq, seal::Name};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use crate::{
+    Millis,
+    place::Seq,
+    seal::{Name, RouteTag, route_tag},
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map::Entry};
 
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -35,8 +39,14 @@ struct Lease {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     conversations: HashMap<Name, Conversation>,
-    /// Fronts that may go now, the oldest receipt first.
-    ready: BTreeMap<Seq, Name>,
+    /// Fronts that may go now, by route, the oldest receipt first.
+    ready: HashMap<RouteTag, BTreeMap<Seq, Name>>,
+    /// Routes that have any of those, in the order of their turns.
+    turns: VecDeque<RouteTag>,
+    /// Leases of each route.
+    out: HashMap<RouteTag, usize>,
+    /// What the last claim allowed one route to have out.
+    most_of_one: Option<usize>,
     /// Fronts that wait for a time.
     later: BTreeMap<(Millis, Seq), Name>,
     leases: HashMap<Seq, Lease>,
@@ -73,9 +83,43 @@ impl Queue {
         }
         line.rest.push_front(front);
         line.front = Some(new);
-        self.ready.remove(&front.seq);
+        if let Some(fronts) = self.ready.get_mut(&route_tag(&conversation)) {
+            fronts.remove(&front.seq);
+        }
         self.later.remove(&(front.due, front.seq));
         self.list(conversation);
+    }
+
+    fn set_ready(&mut self, seq: Seq, conversation: Name) {
+        let tag = route_tag(&conversation);
+        let fronts = self.ready.entry(tag).or_default();
+        if fronts.is_empty() && !self.turns.contains(&tag) {
+            self.turns.push_back(tag);
+        }
+        fronts.insert(seq, conversation);
+    }
+
+    /// The next front of the route whose turn it is; routes that have all out that they may are left out.
+    fn pop_ready(&mut self, most_of_one: usize) -> Option<(Seq, Name)> {
+        for _ in 0..self.turns.len() {
+            let tag = self.turns.pop_front()?;
+            let Some(fronts) = self.ready.get_mut(&tag).filter(|fronts| !fronts.is_empty()) else {
+                self.ready.remove(&tag);
+                continue;
+            };
+            if self.out.get(&tag).is_some_and(|out| *out >= most_of_one) {
+                self.turns.push_back(tag);
+                continue;
+            }
+            let front = fronts.pop_first();
+            if fronts.is_empty() {
+                self.ready.remove(&tag);
+            } else {
+                self.turns.push_back(tag);
+            }
+            return front;
+        }
+        None
     }
 
     /// Lists the front of a conversation, if it has one that is free.
@@ -83,9 +127,7 @@ impl Queue {
         let Some(line) = self.conversations.get_mut(&conversation) else { return };
         match line.front {
             _ if line.leased => {}
-            Some(Waiting { seq, due: 0, .. }) => {
-                self.ready.insert(seq, conversation);
-            }
+            Some(Waiting { seq, due: 0, .. }) => self.set_ready(seq, conversation),
             Some(Waiting { seq, due, .. }) => {
                 self.later.insert((due, seq), conversation);
             }
@@ -95,8 +137,15 @@ impl Queue {
         }
     }
 
-    /// Gives back what nobody finished in time, then hands out the fronts that are due.
+    #[cfg(test)]
     pub fn claim(&mut self, now: Millis, lease: Millis, most: usize) -> Vec<Seq> {
+        self.claim_shared(now, lease, most, usize::MAX)
+    }
+
+    /// Gives back what nobody finished in time, then hands out the fronts that are due: routes in turn, and never more than
+    /// `most_of_one` of a route at a time.
+    pub fn claim_shared(&mut self, now: Millis, lease: Millis, most: usize, most_of_one: usize) -> Vec<Seq> {
+        self.most_of_one = Some(most_of_one);
         while let Some(&(until, seq)) = self.lease_ends.first()
             && until <= now
         {
@@ -106,11 +155,11 @@ impl Queue {
             && entry.key().0 <= now
         {
             let ((_, seq), conversation) = entry.remove_entry();
-            self.ready.insert(seq, conversation);
+            self.set_ready(seq, conversation);
         }
         let mut claimed = Vec::new();
         while claimed.len() < most
-            && let Some((seq, conversation)) = self.ready.pop_first()
+            && let Some((seq, conversation)) = self.pop_ready(most_of_one)
         {
             let Some(line) = self.conversations.get_mut(&conversation) else { continue };
             let decided = line.front.is_some_and(|front| front.decided);
@@ -121,6 +170,7 @@ impl Queue {
             line.leased = true;
             self.waiting -= 1;
             let until = now.saturating_add(lease);
+            *self.out.entry(route_tag(&conversation)).or_default() += 1;
             self.leases.insert(seq, Lease { conversation, until, decided, ending: false });
             self.lease_ends.insert((until, seq));
             claimed.push(seq);
@@ -177,6 +227,12 @@ impl Queue {
     fn end_lease(&mut self, seq: Seq) -> Option<(Name, bool)> {
         let lease = self.leases.remove(&seq)?;
         self.lease_ends.remove(&(lease.until, seq));
+        if let Entry::Occupied(mut out) = self.out.entry(route_tag(&lease.conversation)) {
+            *out.get_mut() -= 1;
+            if *out.get() == 0 {
+                out.remove();
+            }
+        }
         if let Some(line) = self.conversations.get_mut(&lease.conversation) {
             line.leased = false;
         }
@@ -220,7 +276,7 @@ impl Queue {
             Some(front) if front.seq == seq => {
                 let due = std::mem::take(&mut front.due);
                 if self.later.remove(&(due, seq)).is_some() {
-                    self.ready.insert(seq, conversation);
+                    self.set_ready(seq, conversation);
                 }
                 true
             }
@@ -236,7 +292,10 @@ impl Queue {
 
     /// When a claim may bring something: 0, now; `None`, not before something changes.
     pub fn earliest(&self) -> Option<Millis> {
-        if !self.ready.is_empty() {
+        // What waits for its route's share is not due before something of the route comes back.
+        let most_of_one = self.most_of_one.unwrap_or(usize::MAX);
+        let free = |tag: &RouteTag| self.out.get(tag).is_none_or(|out| *out < most_of_one);
+        if self.ready.iter().any(|(tag, fronts)| !fronts.is_empty() && free(tag)) {
             return Some(0);
         }
         let later = self.later.first_key_value().map(|((due, _), _)| *due);
@@ -275,7 +334,28 @@ mod tests {
         (1..=1000).for_each(|seq| queue.push(seq, A, 0, false));
         queue.claim(0, 10, 1);
         queue.give_back(1, 100);
-        assert_eq!((queue.ready.len(), queue.later.len()), (0, 1));
+        assert_eq!((queue.ready.values().map(BTreeMap::len).sum::<usize>(), queue.later.len()), (0, 1));
+    }
+
+    #[test]
+    fn routes_take_turns_and_none_has_more_out_than_its_share() {
+        let of = |route: u8, number: u8| -> Name {
+            let mut name = [number; 16];
+            name[..4].copy_from_slice(&[route; 4]);
+            name
+        };
+        let mut queue = Queue::default();
+        (1..=100).for_each(|seq| queue.push(seq, of(7, seq as u8), 0, false));
+        (101..=103).for_each(|seq| queue.push(seq, of(8, seq as u8), 0, false));
+        assert_eq!(queue.claim_shared(0, 10, 4, 3), [1, 101, 2, 102]);
+        assert_eq!(queue.claim_shared(0, 10, 9, 3), [3, 103], "a flood leaves the others their places");
+        assert_eq!(queue.earliest(), Some(10), "nothing is due before a place comes free");
+        assert!(queue.claim_shared(0, 10, 9, 3).is_empty());
+        queue.finish(2);
+        assert_eq!(queue.earliest(), Some(0));
+        assert_eq!(queue.claim_shared(0, 10, 9, 3), [4]);
+        assert_eq!(queue.claim_shared(10, 10, 2, usize::MAX), [1, 101], "leases that ran out count no more");
+        assert_eq!(queue.out.values().sum::<usize>(), queue.leases.len());
     }
 
     #[test]

@@ -12,6 +12,15 @@ use std::{cell::RefCell, fmt};
 /// A keyed hash that stands for a name (a conversation, a sender, a dedupe key). Says nothing without the key.
 pub(crate) type Name = [u8; 16];
 
+/// First bytes of a conversation's name: the same for all conversations of a route, so that the queue can let routes take
+/// turns without knowing any; zero for those of no route.
+pub(crate) type RouteTag = [u8; 4];
+
+pub(crate) fn route_tag(conversation: &Name) -> RouteTag {
+    let [a, b, c, d, ..] = *conversation;
+    [a, b, c, d]
+}
+
 /// What a name names; the same text gives different hashes for each.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -21,6 +30,7 @@ pub(crate) enum Kind {
     /// Tells whether a key file belongs to a database.
     Check = 4,
     Term = 5,
+    Route = 6,
 }
 
 /// Where a blob belongs: which column of which entry.
@@ -57,6 +67,15 @@ impl Sealer {
     }
 
     pub fn name(&self, kind: Kind, text: &str) -> Name {
+        let mut name = self.hash(kind, text);
+        if matches!(kind, Kind::Conversation) {
+            let of_route = text.split_once('\u{1f}').map(|(route, _)| route_tag(&self.hash(Kind::Route, route)));
+            name[..4].copy_from_slice(&of_route.unwrap_or_default());
+        }
+        name
+    }
+
+    fn hash(&self, kind: Kind, text: &str) -> Name {
         let mut mac = self.names.clone();
         mac.update(&[kind as u8]);
         mac.update(text.as_bytes());

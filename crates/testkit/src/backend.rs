@@ -31,11 +31,16 @@ impl Received {
     pub fn message(&self) -> serde_json::Value {
         let json = self.json();
         let value = &json["entry"][0]["changes"][0]["value"];
-        [&value["messages"][0], &value["message_echoes"][0], &json["entry"][0]["messaging"][0]["message"]]
-            .into_iter()
-            .find(|found| !found.is_null())
-            .cloned()
-            .unwrap_or_default()
+        [
+            &value["messages"][0],
+            &value["message_echoes"][0],
+            &json["entry"][0]["messaging"][0]["message"],
+            &json["message"],
+        ]
+        .into_iter()
+        .find(|found| !found.is_null())
+        .cloned()
+        .unwrap_or_default()
     }
 }
 

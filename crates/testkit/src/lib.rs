@@ -8,6 +8,9 @@ mod http;
 mod meta;
 pub mod payload;
 pub mod samples;
+mod subscriptions;
+mod telegram;
 
 pub use backend::{Received, SampleBackend};
-pub use meta::{Media, MetaStandIn, Sent};
+pub use meta::{Call, Media, MetaStandIn, Sent};
+pub use telegram::TelegramStandIn;

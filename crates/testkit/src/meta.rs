@@ -1,6 +1,9 @@
 //! The stand-in for Meta: Graph's media look-up and download, and signed deliveries.
 
-use crate::http::{Serving, send, serve};
+use crate::{
+    http::{Serving, send, serve},
+    subscriptions::Subscriptions,
+};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -57,6 +60,7 @@ struct State {
     media: Mutex<HashMap<String, Media>>,
     calls: Mutex<Vec<Call>>,
     lookups: Mutex<Vec<String>>,
+    subscriptions: Subscriptions,
     busy_until: Mutex<Option<Instant>>,
 }
 
@@ -73,7 +77,16 @@ impl MetaStandIn {
         let (shared, wanted) = (state.clone(), format!("Bearer {token}"));
         let serving = serve(listen, move |request: Request<Bytes>| {
             let (state, wanted) = (shared.clone(), wanted.clone());
-            async move { answer(&state, &wanted, request) }
+            async move {
+                let bearer = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+                // An app's own token is its id and its secret.
+                if bearer.is_some_and(|bearer| bearer == wanted || bearer.contains('|'))
+                    && let Some(answer) = state.subscriptions.answer(&request).await
+                {
+                    return answer;
+                }
+                answer(&state, &wanted, request)
+            }
         })
         .await?;
         Ok(MetaStandIn { state, serving, token: token.to_owned() })
@@ -103,6 +116,22 @@ impl MetaStandIn {
     /// The url that a webhook carries for `id` since late 2025.
     pub fn media_url(&self, id: &str) -> String {
         format!("{}/whatsapp_business/attachments/?mid={id}&ext=1&hash=stand-in", self.base_url())
+    }
+
+    /// A public address of the kind that Messenger and Instagram give: whoever knows it gets the file, and a token there
+    /// would be a leak.
+    pub fn cdn_url(&self, id: &str) -> String {
+        format!("{}/cdn/{id}/file?asset_id={id}&signature=stand-in", self.base_url())
+    }
+
+    /// Where Meta posts to, as it was set: `number 1: url`, `app page: url`, `page 2: fields`.
+    pub fn subscriptions(&self) -> Vec<String> {
+        self.state.subscriptions.shown()
+    }
+
+    /// As if somebody had set an app's callback before.
+    pub fn set_app_callback(&self, object: &str, url: &str) {
+        self.state.subscriptions.set_app(object, url);
     }
 
     /// Graph calls that were not media look-ups (what a bot sends).
@@ -147,6 +176,16 @@ fn answer(state: &State, wanted: &str, request: Request<Bytes>) -> Response<Full
     let media = state.media.lock().expect("no holder of this lock panics");
     let query_id = request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("mid=")));
     let downloads = path.starts_with("/whatsapp_business/attachments");
+    if let Some(id) = path.strip_prefix("/cdn/").and_then(|rest| rest.split('/').next()) {
+        state.lookups.lock().expect("no holder of this lock panics").push(id.to_owned());
+        let found = media.get(id).filter(|_| !request.headers().contains_key("authorization"));
+        let Some(found) = found else { return graph_error(StatusCode::FORBIDDEN, 1, "URL signature mismatch") };
+        let mut response = Response::new(Full::new(found.bytes.clone()));
+        if let Ok(value) = found.mime_type.parse() {
+            response.headers_mut().insert("content-type", value);
+        }
+        return response;
+    }
     let last = path.rsplit('/').next().unwrap_or_default();
     let id = if downloads { query_id.unwrap_or_default() } else { last };
     if request.method() == http::Method::GET

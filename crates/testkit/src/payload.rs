@@ -49,6 +49,34 @@ pub fn envelope(value: Value) -> Value {
     })
 }
 
+/// One item of Messenger (`object` is `page`) or Instagram Direct (`instagram`): `content` is `{"message": …}`,
+/// `{"postback": …}` and so on.
+pub fn direct(object: &str, account: &str, customer: &str, time: u64, content: Value) -> Value {
+    let mut item = json!({"sender": {"id": customer}, "recipient": {"id": account}, "timestamp": time});
+    if let (Some(item), Value::Object(content)) = (item.as_object_mut(), content) {
+        item.extend(content);
+    }
+    json!({"object": object, "entry": [{"id": account, "time": time, "messaging": [item]}]})
+}
+
+/// A message of Messenger or Instagram with one attachment.
+pub fn attachment(mid: &str, kind: &str, url: &str) -> Value {
+    json!({"message": {"mid": mid, "attachments": [{"type": kind, "payload": {"url": url}}]}})
+}
+
+/// One of Telegram's updates: `content` is what the message holds beside who, where and when.
+pub fn telegram(update_id: u64, content: Value) -> Value {
+    let mut message = json!({
+        "message_id": update_id, "date": 1_763_800_000,
+        "from": {"id": 4242, "is_bot": false, "first_name": "Ana"},
+        "chat": {"id": 4242, "first_name": "Ana", "type": "private"},
+    });
+    if let (Some(message), Value::Object(content)) = (message.as_object_mut(), content) {
+        message.extend(content);
+    }
+    json!({"update_id": update_id, "message": message})
+}
+
 pub fn text(body: &str) -> Value {
     json!({"type": "text", "text": {"body": body}})
 }

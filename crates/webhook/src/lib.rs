@@ -26,5 +26,5 @@ pub use delivery::{Delivery, parse};
 pub use json::NotJson;
 pub use orders::{MediaRewrite, MediaUrl, Order, WithheldAs, Withhold};
 pub use rewrite::rewrite;
-pub use signature::{SignatureRefused, sign, verify_signature};
+pub use signature::{SignatureRefused, sign, sign_legacy, verify_signature};
 pub use split::{SplitBy, Unit, split, without};

@@ -81,7 +81,7 @@ fn rewrite_media(document: &Document<'_>, changes: &mut Changes<'_, '_>, order: 
     let Some(media) = media else { return };
     for member in document.children(media) {
         match document.key(member).as_deref() {
-            Some("url" | "link") => match &order.url {
+            Some("url" | "link" | "story_media_url") => match &order.url {
                 MediaUrl::Keep => {}
                 MediaUrl::Remove => changes.remove(member),
                 MediaUrl::Replace(url) => changes.replace_text(member, url),

@@ -3,6 +3,7 @@
 //! The comparison takes the same time whatever differs. The secret and the body never reach an error text.
 
 use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 use sha2::Sha256;
 
 const PREFIX: &str = "sha256=";
@@ -31,6 +32,14 @@ pub fn sign(secret: &[u8], body: &[u8]) -> String {
     header
 }
 
+/// Value of the older `X-Hub-Signature`, which Meta still sends beside the other, and which many libraries for Messenger ask
+/// for alone: `sha1=` and lower-case hex. Never taken as a proof here.
+pub fn sign_legacy(secret: &[u8], body: &[u8]) -> String {
+    let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(secret).expect("HMAC takes a key of any length");
+    mac.update(body);
+    format!("sha1={}", hex::encode(mac.finalize().into_bytes()))
+}
+
 /// Checks the header against the bytes as they came over the wire. Both cases of hex digits are accepted.
 pub fn verify_signature(secret: &[u8], raw: &[u8], header: Option<&str>) -> Result<(), SignatureRefused> {
     if secret.is_empty() {
@@ -53,6 +62,12 @@ fn mac_of(secret: &[u8], body: &[u8]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signs_the_old_way_as_rfc_2202_case_2_says() {
+        let expect = "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79";
+        assert_eq!(sign_legacy(b"Jefe", b"what do ya want for nothing?"), expect);
+    }
 
     #[test]
     fn signs_as_rfc_4231_case_2_says() {

@@ -7,6 +7,7 @@ use crate::json::{Document, Kind, NodeId, NotJson, ascii_into};
 use crate::keys;
 use crate::reading::{Names, Reading, Update, read};
 use guarita_message::{Channel, ConversationKey, DedupeKey, Lane};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// Meta puts at most 1000 updates into one POST.
@@ -20,7 +21,7 @@ const GROWTH_FREE_BYTES: usize = 1 << 20;
 pub enum SplitBy {
     /// One update a unit, as most client libraries read only the first.
     Message,
-    /// All updates of one conversation stay together; lanes are apart even so.
+    /// All updates of one conversation stay together; lanes, business accounts and event fields are apart even so.
     Conversation,
 }
 
@@ -31,6 +32,13 @@ pub struct Unit {
     pub channel: Option<Channel>,
     /// WhatsApp: `phone_number_id`, or the business account's id where there is none; else the page's or account's id.
     pub account: String,
+    /// `object` of the delivery, as it came; empty where there is none (Telegram).
+    pub object: String,
+    /// `id` of the entry: WhatsApp's business account, the page, the Instagram account.
+    pub entry_id: String,
+    /// The event's field: that of WhatsApp's and of other changes, else `messaging` or `standby`; Telegram: the name of what
+    /// happened (`message`, `callback_query` …).
+    pub field: String,
     pub lane: Lane,
     pub conversation: ConversationKey,
     /// One key an update, without repeats.
@@ -59,14 +67,14 @@ pub fn split(body: &[u8], by: SplitBy) -> Result<Vec<Unit>, NotJson> {
     let reading = read(&document)?;
     let cutter = Cutter::of(&document, &reading);
     let finest = if by == SplitBy::Message { Grain::Update } else { Grain::Conversation };
-    for grain in [finest, Grain::Conversation] {
-        let groups = grouped(&reading.updates, grain);
-        if let Some(units) = cutter.units(body, &groups) {
+    for grain in [finest, Grain::Conversation, Grain::Destination] {
+        let groups = grouped(&document, &reading.updates, grain);
+        if let Some(units) = cutter.units(body, &groups, grain) {
             return Ok(units);
         }
     }
-    // Lanes are five: this always fits.
-    let groups = grouped(&reading.updates, Grain::Lane);
+    // Lanes are five: this always fits. What such a unit holds for several accounts names none of them.
+    let groups = grouped(&document, &reading.updates, Grain::Lane);
     Ok(groups.iter().map(|group| cutter.unit(group, cutter.cut(group).into_bytes(), Grain::Lane)).collect())
 }
 
@@ -87,24 +95,54 @@ pub fn without(body: &[u8], seen: &[DedupeKey]) -> Option<Vec<u8>> {
 enum Grain {
     Update,
     Conversation,
+    /// One route at most would want all of it.
+    Destination,
     Lane,
 }
 
-fn grouped(updates: &[Update], grain: Grain) -> Vec<Vec<&Update>> {
+/// Updates that may go to different routes never share a unit.
+fn grouped<'u>(document: &Document<'_>, updates: &'u [Update], grain: Grain) -> Vec<Vec<&'u Update>> {
     if grain == Grain::Update {
         return updates.iter().map(|update| vec![update]).collect();
     }
     let mut groups: Vec<Vec<&Update>> = vec![];
-    let mut known: HashMap<&str, usize> = HashMap::new();
+    let mut known: HashMap<_, usize> = HashMap::new();
     for update in updates {
-        let name = if grain == Grain::Lane { update.lane.as_str() } else { update.conversation.0.as_str() };
-        let group = *known.entry(name).or_insert(groups.len());
+        let name = match grain {
+            Grain::Update | Grain::Conversation => update.conversation.0.as_str(),
+            Grain::Destination | Grain::Lane => update.lane.as_str(),
+        };
+        let destination = (grain != Grain::Lane)
+            .then(|| (update.account.as_str(), entry_id(document, update), field(document, update)));
+        let group = *known.entry((name, destination)).or_insert(groups.len());
         match groups.get_mut(group) {
             Some(group) => group.push(update),
             None => groups.push(vec![update]),
         }
     }
     groups
+}
+
+/// `id` of the entry that an update stands in; of a body that is one update as a whole, its first entry's.
+fn entry_id<'a>(document: &Document<'a>, update: &Update) -> Cow<'a, str> {
+    let entry = match update.path.get(1) {
+        Some(entry) => Some(*entry),
+        None => document.get(document.root(), "entry").and_then(|entries| document.children(entries).next()),
+    };
+    entry.and_then(|entry| document.get_scalar(entry, "id")).unwrap_or_default()
+}
+
+fn field<'a>(document: &Document<'a>, update: &Update) -> Cow<'a, str> {
+    let Some(list) = update.path.get(2) else {
+        // Telegram: the update is the body, and what happened its first object.
+        let telegram = update.path.is_empty() && document.get(document.root(), "update_id").is_some();
+        let mut members = document.children(document.root()).filter(|_| telegram);
+        return members.find(|node| document.is_object(*node)).and_then(|node| document.key(node)).unwrap_or_default();
+    };
+    match document.key(*list) {
+        Some(name) if name != "changes" => name,
+        _ => update.path.get(3).and_then(|change| document.get_text(*change, "field")).unwrap_or_default(),
+    }
 }
 
 struct Cutter<'d, 'a> {
@@ -127,9 +165,9 @@ impl<'d, 'a> Cutter<'d, 'a> {
     }
 
     /// `None`: too many units, or together too long.
-    fn units(&self, body: &[u8], groups: &[Vec<&Update>]) -> Option<Vec<Unit>> {
+    fn units(&self, body: &[u8], groups: &[Vec<&Update>], grain: Grain) -> Option<Vec<Unit>> {
         if let [group] = groups {
-            return Some(vec![self.unit(group, body.to_vec(), Grain::Conversation)]);
+            return Some(vec![self.unit(group, body.to_vec(), grain)]);
         }
         let mut bytes_left = body.len() * GROWTH_MAX + GROWTH_FREE_BYTES;
         if groups.len() > UNITS_MAX {
@@ -139,7 +177,7 @@ impl<'d, 'a> Cutter<'d, 'a> {
         for group in groups {
             let cut = self.cut(group);
             bytes_left = bytes_left.checked_sub(cut.len())?;
-            units.push(self.unit(group, cut.into_bytes(), Grain::Conversation));
+            units.push(self.unit(group, cut.into_bytes(), grain));
         }
         Some(units)
     }
@@ -149,12 +187,21 @@ impl<'d, 'a> Cutter<'d, 'a> {
         let mut known = HashSet::new();
         let dedupe = group.iter().map(|update| &update.dedupe).filter(|key| known.insert(*key)).cloned().collect();
         let conversation = match grain {
-            Grain::Lane => keys::conversation(channel, &first.account, first.lane, "*"),
+            Grain::Destination | Grain::Lane => keys::conversation(channel, &first.account, first.lane, "*"),
             _ => first.conversation.clone(),
+        };
+        // The same for all of the group, or empty.
+        let common = |of: &dyn Fn(&Update) -> String| {
+            let name = of(first);
+            let same = grain != Grain::Lane || group.iter().all(|update| of(update) == name);
+            if same { name } else { String::new() }
         };
         Unit {
             channel,
-            account: first.account.clone(),
+            account: common(&|update| update.account.clone()),
+            object: self.reading.object.clone(),
+            entry_id: common(&|update| entry_id(self.document, update).into_owned()),
+            field: common(&|update| field(self.document, update).into_owned()),
             lane: first.lane,
             conversation,
             dedupe,

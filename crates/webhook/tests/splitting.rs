@@ -108,6 +108,7 @@ proptest! {
             let expect: Vec<String> = singles
                 .iter()
                 .filter(|single| single.conversation == unit.conversation)
+                .filter(|single| single.entry_id == unit.entry_id && single.field == unit.field)
                 .flat_map(|single| updates(&single.body))
                 .collect();
             let mut got = updates(&unit.body);
@@ -128,7 +129,8 @@ proptest! {
         prop_assert_eq!(&from_singles, &all);
         prop_assert_eq!(&from_joined, &all);
         prop_assert_eq!(keys(&singles).len(), count);
-        let conversations: std::collections::BTreeSet<_> = joined.iter().map(|unit| unit.conversation.clone()).collect();
+        let apart = |unit: &Unit| (unit.conversation.clone(), unit.entry_id.clone(), unit.field.clone());
+        let conversations: std::collections::BTreeSet<_> = joined.iter().map(apart).collect();
         prop_assert_eq!(conversations.len(), joined.len());
     }
 
@@ -147,4 +149,44 @@ proptest! {
         left.sort();
         prop_assert_eq!(left, expect);
     }
+}
+
+/// What routes ask for, of each kind of update.
+#[test]
+fn units_say_where_they_belong() {
+    let check = |body: Value, expect: &[(&str, &str, &str, &str)]| {
+        let units = split(body.to_string().as_bytes(), SplitBy::Message).unwrap();
+        let of: Vec<_> = units
+            .iter()
+            .map(|unit| (unit.object.as_str(), unit.entry_id.as_str(), unit.account.as_str(), unit.field.as_str()))
+            .collect();
+        assert_eq!(of, expect, "{body}");
+    };
+    let value = json!({"metadata": {"phone_number_id": "7"}, "messages": [{"id": "a", "from": "1"}], "statuses": [{"id": "b"}]});
+    let whatsapp = "whatsapp_business_account";
+    check(
+        json!({"object": whatsapp, "entry": [{"id": "2", "changes": [{"field": "messages", "value": value}]},
+            {"id": 3, "changes": [{"field": "account_update", "value": {"event": "x"}}]}]}),
+        &[(whatsapp, "2", "7", "messages"), (whatsapp, "2", "7", "messages"), (whatsapp, "3", "3", "account_update")],
+    );
+    let item = json!({"sender": {"id": "8"}, "recipient": {"id": "9"}, "message": {"mid": "m", "text": "t"}});
+    check(
+        json!({"object": "page", "entry": [{"id": "9", "messaging": [item], "standby": [item],
+            "changes": [{"field": "feed", "value": {}}]}]}),
+        &[("page", "9", "9", "messaging"), ("page", "9", "9", "standby"), ("page", "9", "9", "feed")],
+    );
+    check(json!({"update_id": 1, "callback_query": {"id": "c"}}), &[("", "", "", "callback_query")]);
+    check(json!({"object": "user", "entry": [{"id": "4"}]}), &[("user", "4", "4", "")]);
+    check(json!([1]), &[("", "", "", "")]);
+}
+
+/// A body of many accounts is cut coarsely in the end; what such a unit holds then names no account that it is not all for.
+#[test]
+fn a_coarse_unit_names_no_single_account() {
+    let entries: Vec<Value> =
+        (0..5000).map(|n| json!({"id": n.to_string(), "changes": [{"field": "x", "value": {"a": n}}]})).collect();
+    let body = json!({"object": "whatsapp_business_account", "entry": entries}).to_string();
+    let units = split(body.as_bytes(), SplitBy::Message).unwrap();
+    assert_eq!(units.len(), 1);
+    assert_eq!((units[0].account.as_str(), units[0].entry_id.as_str(), units[0].field.as_str()), ("", "", "x"));
 }

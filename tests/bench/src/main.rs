@@ -6,6 +6,7 @@
 
 mod load;
 mod procs;
+mod routing;
 
 use guarita_testkit::payload::{self, Customer};
 use load::{Sink, blast, steady};
@@ -93,6 +94,7 @@ async fn bench(guarita: PathBuf, quick: bool) {
     println!("  {:<56} {:>14.0}", "guarita (median)", median(&mut ours));
     println!("  {:<56} {:>13.1}%", "ratio, round by round (median)", 100.0 * median(&mut ratios));
     println!("  {:<56} {:>11.1} MiB", "memory, peak under that load", memory);
+    routing::bench(&guarita, rounds).await;
 }
 
 /// `count` signed deliveries as they stand on the wire, from 1,000 customers.

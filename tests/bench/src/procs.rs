@@ -31,7 +31,13 @@ pub struct Gateway {
 
 impl Gateway {
     pub async fn start(binary: &Path, backend: &str, secret: &str) -> Gateway {
+        Self::start_with(binary, backend, secret, "").await
+    }
+
+    /// `config`: a file of its own, below the environment.
+    pub async fn start_with(binary: &Path, backend: &str, secret: &str, config: &str) -> Gateway {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("guarita.toml"), config).expect("the folder is ours");
         let (port, media, console) = (free_port(), free_port(), free_port());
         let child = Command::new(binary)
             .arg("run")

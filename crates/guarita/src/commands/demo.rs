@@ -1,10 +1,11 @@
 //! `guarita demo`: a gateway with a stand-in for Meta and a sample backend on loopback. Sends a conversation and shows,
 //! side by side, what was sent, what was seen and what arrived.
 
+use super::demo_channels;
 use crate::{config::Settings, gateway::Gateway};
 use clap::Args;
 use guarita_testkit::{
-    Media, MetaStandIn, Received, SampleBackend,
+    Media, MetaStandIn, Received, SampleBackend, TelegramStandIn,
     payload::{self, Customer},
     samples,
 };
@@ -73,7 +74,8 @@ async fn show(args: &DemoArgs) -> Result<bool, Box<dyn std::error::Error>> {
     let backend = SampleBackend::start("127.0.0.1:0", BACKEND_SECRET).await?;
     println!("Guarita demo: a stand-in for Meta, the gateway, and a sample backend, all on this machine.\n");
     let started = Instant::now();
-    let gateway = Gateway::start(settings(args, &meta, &backend, &storage)?).await?;
+    let telegram = TelegramStandIn::start("127.0.0.1:0", demo_channels::BOT_TOKEN).await?;
+    let gateway = Gateway::start(settings(args, &meta, &telegram, &backend, &storage)?).await?;
     println!("  Meta (stand-in)   {}", meta.base_url());
     println!("  gateway           http://{}/webhook", gateway.receive);
     println!("  media door        http://{}", gateway.media.map(|door| door.to_string()).unwrap_or_default());
@@ -131,6 +133,7 @@ async fn show(args: &DemoArgs) -> Result<bool, Box<dyn std::error::Error>> {
         }
         println!();
     }
+    right &= demo_channels::show(&gateway, &meta, &telegram, &backend, APP_SECRET).await?;
     let verdict =
         if right { "Everything arrived as it should." } else { "Something did not arrive as it should: see above." };
     println!("{verdict} Each delivery was signed, and the backend checked it.");
@@ -164,6 +167,7 @@ async fn demo_account(gateway: &Gateway) -> Result<String, Box<dyn std::error::E
 fn settings(
     args: &DemoArgs,
     meta: &MetaStandIn,
+    telegram: &TelegramStandIn,
     backend: &SampleBackend,
     storage: &std::path::Path,
 ) -> Result<Settings, Box<dyn std::error::Error>> {
@@ -179,6 +183,8 @@ fn settings(
         "media": {"listen": "127.0.0.1:0", "public_url": ""},
         "storage": {"path": storage.display().to_string()},
         "console": {"listen": console, "second_step": false},
+        "telegram": {"api_url": telegram.api_url()},
+        "routes": demo_channels::routes(),
     }))?;
     // What the operator set in the environment (a clamd elsewhere, a language) counts for the demo as well.
     Ok(Settings::layer(

@@ -4,7 +4,9 @@
 pub mod alerts_test;
 pub mod backup;
 pub mod check_config;
+pub mod connect;
 pub mod demo;
+mod demo_channels;
 pub mod doctor;
 pub mod erase;
 pub mod lists_import;

@@ -1,20 +1,24 @@
 //! `guarita replay FILE`: shows step by step what would happen to a recorded delivery. Nothing is sent or fetched.
 
 use crate::{
-    config::{Settings, exit_code},
+    config::{ConfigError, Settings, exit_code},
+    routes::Plan,
     rules,
 };
 use clap::Args;
 use guarita_message::{FileClass, Gap, GapReason, Inspection, Message, PartBody, Verdict};
-use guarita_pipeline::{Brains, FollowedLinks, inspect_texts};
-use guarita_policy::{Circumstances, decide, explain};
-use guarita_webhook::{Order, SplitBy};
+use guarita_pipeline::{Annotate, Brains, FollowedLinks, inspect_texts};
+use guarita_policy::{Circumstances, Policy, decide, explain};
+use guarita_webhook::{Order, SplitBy, Unit};
 use std::{path::PathBuf, sync::Arc};
 
 #[derive(Args, Debug)]
 pub struct ReplayArgs {
-    /// The recorded body, as Meta sent it; `-` for standard input.
+    /// The recorded body, as Meta or Telegram sent it; `-` for standard input.
     pub file: PathBuf,
+    /// Judge it by this route, whoever would take it.
+    #[arg(long)]
+    pub route: Option<String>,
 }
 
 pub fn replay(args: &ReplayArgs, settings: &Settings) -> u8 {
@@ -63,12 +67,42 @@ pub fn replay(args: &ReplayArgs, settings: &Settings) -> u8 {
     let mut worst = Verdict::Clean;
     for (number, unit) in units.iter().enumerate() {
         println!("\n-- [{}]", number + 1);
-        worst = worst.max(replay_unit(&unit.body, &brains, &policy, settings));
+        let (route_policy, annotate) = match by_route(args, settings, unit) {
+            Ok(Some(route)) => (Some(route.0), route.1),
+            Ok(None) => (None, settings.backend.annotate),
+            Err(error) => {
+                eprintln!("{error}");
+                return 1;
+            }
+        };
+        worst = worst.max(replay_unit(&unit.body, &brains, route_policy.as_ref().unwrap_or(&policy), annotate));
     }
     exit_code(worst)
 }
 
-fn replay_unit(body: &[u8], brains: &Brains, policy: &guarita_policy::Policy, settings: &Settings) -> Verdict {
+/// Policy and annotation of the route that takes the unit, where there are routes.
+fn by_route(args: &ReplayArgs, settings: &Settings, unit: &Unit) -> Result<Option<(Policy, Annotate)>, ConfigError> {
+    if settings.routes.is_empty() {
+        return Ok(None);
+    }
+    let plan = Plan::of(settings, "configuration")?;
+    let takers = plan.table()?.takers(unit);
+    match takers.as_slice() {
+        [] => println!("   route     none wants it: receive.unmatched = {:?}", settings.receive.unmatched),
+        [one] => println!("   route     {one}"),
+        several => println!("   route     one of {}, by whose secret signed it", several.join(", ")),
+    }
+    let Some(name) = args.route.as_ref().or(takers.first()) else { return Ok(None) };
+    let found = plan.routes.iter().find(|route| route.door.name == *name);
+    let Some(route) = found else {
+        let mend = "`guarita check-config` shows them".into();
+        return Err(ConfigError { at: "--route".into(), problem: format!("there is no route `{name}`"), mend });
+    };
+    println!("   judged    by the policy of {name}");
+    Ok(Some((route.read_policy()?, route.backends[0].annotate)))
+}
+
+fn replay_unit(body: &[u8], brains: &Brains, policy: &Policy, annotate: Annotate) -> Verdict {
     let Ok(delivery) = guarita_webhook::parse(body) else {
         println!("3. parse     not JSON");
         return Verdict::Unscanned;
@@ -114,7 +148,7 @@ fn replay_unit(body: &[u8], brains: &Brains, policy: &guarita_policy::Policy, se
     if rewritten != body {
         println!("             {}", String::from_utf8_lossy(&rewritten));
     }
-    println!("7. deliver   X-Guarita-Verdict: {worst}; annotation: {:?}", settings.backend.annotate);
+    println!("7. deliver   X-Guarita-Verdict: {worst}; annotation: {annotate:?}");
     worst
 }
 

@@ -1,18 +1,19 @@
 //! `guarita run`: the gateway, until a signal ends it.
 
 use crate::{commands::people::base_url, config::Settings, gateway::Gateway};
+use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub async fn run(settings: Settings, file: &str) -> u8 {
+pub async fn run(settings: Settings, path: Option<&Path>, file: &str) -> u8 {
     if let Err(error) = settings.check_for_run(file) {
         eprintln!("{error}");
         return 64;
     }
-    if settings.graph.access_token.is_empty() {
+    if settings.graph.access_token.is_empty() && settings.routes.is_empty() {
         tracing::warn!("graph.access_token is empty: attachments cannot be fetched, and go on unscanned and unserved");
     }
     let base = base_url(&settings);
-    let gateway = match Gateway::start(settings).await {
+    let gateway = match Gateway::start_watching(settings, path.map(Path::to_owned)).await {
         Ok(gateway) => gateway,
         Err(error) => {
             eprintln!("guarita run: {error}");

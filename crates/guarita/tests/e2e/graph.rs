@@ -118,7 +118,7 @@ async fn whatever_graph_does_the_message_ends_and_nobody_else_waits() {
     // Somebody else's text passes while all of them are being fetched.
     rig.deliver(&payload::whatsapp(&ana(), "wamid.TEXT", 1, payload::text("oi"))).await;
     rig.arrived("wamid.TEXT").await;
-    assert!(before.elapsed() < Duration::from_secs(3), "a text waited for somebody's file: {:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(8), "a text waited for somebody's file: {:?}", before.elapsed());
     for (id, how, gap) in cases {
         let got = rig.arrived(&format!("wamid.{id}")).await;
         let message = got.message();

@@ -1,14 +1,21 @@
 //! End to end: the real binary, a real clamd, real sockets. Each file is one subject; `rig.rs` starts the world.
 
 mod backups;
+mod connect;
 mod console;
 mod crash;
+mod direct;
+mod fairness;
 mod figures;
 mod graph;
+mod limits;
 mod outages;
+mod payloads;
 mod redirects;
 mod refusals;
 mod rescan;
 mod rig;
 mod road;
+mod routes;
+mod telegram;
 mod tls;

@@ -66,6 +66,40 @@ impl Rig {
         Rig { meta, backend, public, media, console, config, storage, child: None, _folder: folder }
     }
 
+    /// Appends to the configuration; before the launch, or while it runs.
+    pub fn configure(&self, text: &str) {
+        let before = std::fs::read_to_string(&self.config).expect("we wrote it");
+        std::fs::write(&self.config, before + text).expect("the folder is ours");
+    }
+
+    /// Replaces the configuration's text.
+    pub fn reconfigure(&self, change: impl Fn(&str) -> String) {
+        let before = std::fs::read_to_string(&self.config).expect("we wrote it");
+        std::fs::write(&self.config, change(&before)).expect("the folder is ours");
+    }
+
+    /// Tells the gateway to read its configuration anew.
+    pub fn hang_up(&self) {
+        let told = Command::new("kill").args(["-HUP", &self.pid().to_string()]).status();
+        assert!(told.is_ok_and(|status| status.success()));
+    }
+
+    /// Runs another command of the binary with this configuration: whether it ended well, and what it said.
+    pub fn run(&self, arguments: &[&str]) -> (bool, String) {
+        let ran = Command::new(env!("CARGO_BIN_EXE_guarita"))
+            .args(["--config", &self.config.display().to_string()])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary was just built");
+        let said = [ran.stdout, ran.stderr].concat();
+        (ran.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.config.with_file_name(name)
+    }
+
     pub async fn launch(&mut self, environment: &[(&str, &str)]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guarita"));
         command.args(["--config", &self.config.display().to_string(), "run"]);

@@ -15,7 +15,17 @@ impl Door {
             return response;
         }
         let Some(id) = self.links.id_of(path, now_ms() / 1000) else { return not_found() };
-        let content = match self.index.lookup(self.index.key(&id)).await {
+        self.send_content(&id, request, not_found).await
+    }
+
+    /// The content of `id`, if it may be served at this moment.
+    pub(super) async fn send_content<B>(
+        &self,
+        id: &str,
+        request: &Request<B>,
+        not_found: fn() -> Response<Body>,
+    ) -> Response<Body> {
+        let content = match self.index.lookup(self.index.key(id)).await {
             Ok(Some(MediaState::Served(content))) => content,
             Ok(_) => return not_found(),
             Err(e) => {

@@ -52,6 +52,20 @@ impl Links {
         (genuine && now_seconds < expires).then_some(id)
     }
 
+    /// The path that a bot's library puts behind its file url. `None`: no id of Telegram's looks so.
+    pub(super) fn file_path(&self, id: &str, expires: u64, name: &str) -> Option<String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let proof = hex::encode(self.proof(id, expires));
+        (!id.is_empty() && id.chars().all(fits)).then(|| format!("{OWN}/{id}/{expires}.{proof}/{name}"))
+    }
+
+    /// The id a bot's file path is for, if we made it and its time is not over. The name at its end is for people.
+    pub(super) fn id_of_file_path(&self, path: &str, now_seconds: u64) -> Option<String> {
+        let rest = path.trim_start_matches('/').strip_prefix(OWN)?.strip_prefix('/')?;
+        let (ticket, _name) = rest.rsplit_once('/')?;
+        self.id_of(&format!("/{OWN}/media/{ticket}"), now_seconds)
+    }
+
     fn proof(&self, id: &str, expires: u64) -> [u8; MAC_BYTES] {
         let mac = mac(&self.key, &[b"download ", &expires.to_be_bytes(), id.as_bytes()]);
         mac[..MAC_BYTES].try_into().expect("16 of 32 bytes")

@@ -9,14 +9,19 @@ const BARE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 
 /// Value of `Content-Disposition`: always a download, under a name that is safe to save as.
 pub(super) fn content_disposition(name: Option<&str>, mime_type: &str) -> String {
-    let name = match name.map(safe_name) {
-        Some(name) if !name.is_empty() => name,
-        _ => format!("file.{}", extension(mime_type)),
-    };
+    let name = plain_name(name, mime_type);
     let fallback: String =
         name.chars().map(|c| if c.is_ascii() && !matches!(c, '"' | '\\' | '%' | ';') { c } else { '_' }).collect();
     let encoded = utf8_percent_encode(&name, BARE);
     format!("attachment; filename=\"{fallback}\"; filename*=UTF-8''{encoded}")
+}
+
+/// The name to show where there is no header for it: safe, and never empty.
+pub(super) fn plain_name(name: Option<&str>, mime_type: &str) -> String {
+    match name.map(safe_name) {
+        Some(name) if !name.is_empty() => name,
+        _ => format!("file.{}", extension(mime_type)),
+    }
 }
 
 fn safe_name(name: &str) -> String {

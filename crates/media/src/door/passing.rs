@@ -8,7 +8,7 @@ use super::{
     count, not_now,
     streams::BoundedBody,
 };
-use crate::connect::Body;
+use crate::connect::{Body, HttpClient};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Full};
@@ -34,7 +34,7 @@ impl Door {
         if length.is_some_and(|length| length > self.config.body_bytes_max) {
             return too_large();
         }
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let body: Body = match call.reading {
             BodyReading::Nothing => self.bounded(body, self.config.body_bytes_max),
             reading => match self.read_first(reading, &parts.headers, body).await {
@@ -45,32 +45,60 @@ impl Door {
                 }
             },
         };
+        let asked = format!("{}{path}", self.graph);
+        count("pass");
+        let request = Request::from_parts(parts, body);
+        self.send_on(&self.client, &asked, &self.graph_host, request, unreachable_graph).await
+    }
+
+    /// Passes a call on as it came, its body streamed.
+    pub(super) async fn pass_to(
+        &self,
+        client: &HttpClient,
+        asked: &str,
+        host: &str,
+        request: Request<Incoming>,
+        unreachable: fn(StatusCode) -> Response<Body>,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let body = self.bounded(body, self.config.body_bytes_max);
+        self.send_on(client, asked, host, Request::from_parts(parts, body), unreachable).await
+    }
+
+    async fn send_on(
+        &self,
+        client: &HttpClient,
+        asked: &str,
+        host: &str,
+        request: Request<Body>,
+        unreachable: fn(StatusCode) -> Response<Body>,
+    ) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
         let query = parts.uri.query().map_or(String::new(), |query| format!("?{query}"));
-        let Ok(uri) = format!("{}{path}{query}", self.graph).parse::<Uri>() else {
+        let Ok(uri) = format!("{asked}{query}").parse::<Uri>() else {
             return bad_request("The url is not understood");
         };
         parts.uri = uri;
         parts.version = Version::HTTP_11;
         remove_hop_by_hop(&mut parts.headers);
-        // We take the body at once; and the client's own name for this door means nothing to Meta.
+        // We take the body at once; and the client's own name for this door means nothing to who is asked.
         parts.headers.remove(header::EXPECT);
-        let Ok(host) = HeaderValue::from_str(&self.graph_host) else { return not_now() };
+        let Ok(host) = HeaderValue::from_str(host) else { return not_now() };
         parts.headers.insert(header::HOST, host);
-        count("pass");
-        let asked = self.client.request(Request::from_parts(parts, body));
+        let asked = client.request(Request::from_parts(parts, body));
         match timeout(Duration::from_millis(self.config.upstream_timeout_ms), asked).await {
             Ok(Ok(answer)) => self.pass_back(answer),
             Ok(Err(e)) => {
                 let cause = crate::connect::refusal_in(&e).map(ToString::to_string);
                 tracing::warn!(
                     cause = cause.as_deref().unwrap_or("the connection failed"),
-                    "a call did not reach Graph"
+                    "a call that passes through did not reach its end"
                 );
-                unreachable_graph(StatusCode::BAD_GATEWAY)
+                unreachable(StatusCode::BAD_GATEWAY)
             }
             Err(_) => {
-                tracing::warn!("a call to Graph got no answer in time");
-                unreachable_graph(StatusCode::GATEWAY_TIMEOUT)
+                tracing::warn!("a call that passes through got no answer in time");
+                unreachable(StatusCode::GATEWAY_TIMEOUT)
             }
         }
     }
@@ -83,7 +111,7 @@ impl Door {
         Response::from_parts(parts, self.bounded(body, u64::MAX))
     }
 
-    fn bounded(&self, body: Incoming, bytes_max: u64) -> Body {
+    pub(super) fn bounded(&self, body: Incoming, bytes_max: u64) -> Body {
         BoundedBody::new(body, Duration::from_millis(self.config.idle_timeout_ms), bytes_max).boxed_unsync()
     }
 

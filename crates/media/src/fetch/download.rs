@@ -86,7 +86,7 @@ impl Inner {
         Err(Failure::new(Kind::Final, "the download was redirected too often"))
     }
 
-    async fn get(&self, url: &Url, token: Option<&str>) -> Result<Response<Incoming>, Failure> {
+    pub(super) async fn get(&self, url: &Url, token: Option<&str>) -> Result<Response<Incoming>, Failure> {
         let mut plain = url.clone();
         plain.set_fragment(None);
         let mut request = Request::builder()
@@ -112,7 +112,7 @@ impl Inner {
     }
 
     /// Reads an answer to a look-up.
-    async fn read_small(&self, response: Response<Incoming>) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn read_small(&self, response: Response<Incoming>) -> Result<Vec<u8>, Failure> {
         refuse_encoded(response.headers())?;
         let (mut body, mut read) = (response.into_body(), Vec::new());
         while let Some(bytes) = self.next_piece(&mut body).await? {

@@ -311,13 +311,17 @@ impl Spool for SqliteSpool {
     }
 
     fn claim(&self, now: Millis, lease: Millis, most: usize) -> Pending<'_, Vec<Claimed>> {
+        self.claim_shared(now, lease, most, usize::MAX)
+    }
+
+    fn claim_shared(&self, now: Millis, lease: Millis, most: usize, most_of_one: usize) -> Pending<'_, Vec<Claimed>> {
         Box::pin(async move {
             self.shared.told(now);
             let mut claimed = Vec::new();
             let mut elsewhere = Vec::new();
             {
                 let mut live = self.shared.live();
-                for seq in live.queue.claim(now, lease, most) {
+                for seq in live.queue.claim_shared(now, lease, most, most_of_one) {
                     match live.take_fresh(seq) {
                         Some(fresh) => claimed.push(fresh),
                         None => elsewhere.push(seq),

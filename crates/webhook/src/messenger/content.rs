@@ -30,7 +30,8 @@ fn seen(place: Place<'_>) -> Seen {
 }
 
 fn media(document: &Document<'_>, node: NodeId, key: &str) -> Option<Media> {
-    let url_key = if document.get(node, "url").is_some() { "url" } else { "link" };
+    // A shared story has its file's url under a name of its own.
+    let url_key = ["url", "link", "story_media_url"].into_iter().find(|key| document.get(node, key).is_some())?;
     let url = document.get_text(node, url_key).filter(|url| !url.is_empty())?.into_owned();
     let declared_type = document.get_text(node, "mime_type").map(|kind| kind.into_owned());
     let holder = document.parent(node);

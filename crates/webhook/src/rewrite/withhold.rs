@@ -185,7 +185,7 @@ impl Work<'_, '_, '_> {
                     has_id = true;
                     self.changes.replace_text(member, &withhold.replacement_id);
                 }
-                Some("url" | "link") if !has_door_url => self.changes.remove(member),
+                Some("url" | "link" | "story_media_url") if !has_door_url => self.changes.remove(member),
                 _ => {}
             }
         }
