@@ -78,6 +78,7 @@ impl Gateway {
                 connect_seconds_max: 5,
                 response_seconds_max: 20,
                 idle_connections_max: 8,
+                telegram_token: String::new(),
             },
             Arc::new(transport),
         );
@@ -88,6 +89,7 @@ impl Gateway {
             withheld_as: settings.withheld_as,
             notice_language: "pt-BR".into(),
             graph_token: "simulated-token".into(),
+            first_contact: false,
         };
         let scanner = |name, who| -> Arc<dyn guarita_inspect::FileInspector> {
             Arc::new(Scanner { name, who, world: world.clone() })
@@ -102,7 +104,8 @@ impl Gateway {
             file_inspectors: vec![scanner(INSPECTORS[0], Who::Clamd), scanner(INSPECTORS[1], Who::Worker)],
             follower: None,
             brains: RwLock::new(Brains { rules: rules(), lists: None, exceptions: Arc::default() }),
-            routes: HashMap::from([("default".to_owned(), route)]),
+            routes: RwLock::new(Arc::new(HashMap::from([("default".to_owned(), Arc::new(route))]))),
+            reroute: Arc::new(|_, _| None),
             media_urls: Arc::new(|id, _| Some(format!("http://door.example/{id}"))),
             ambient: Ambient {
                 now_ms: now_ms.clone(),
@@ -112,6 +115,18 @@ impl Gateway {
         };
         // An upgrade may change how POSTs are split; what is stored stays as it was.
         let split = world.chance(|chance| if chance.happens(700) { SplitBy::Message } else { SplitBy::Conversation });
+        let table = guarita_receive::Table::build(vec![guarita_receive::Route {
+            name: "default".into(),
+            path: "/webhook".into(),
+            proof: guarita_receive::Proof::AppSecret(APP_SECRET.into()),
+            verify_token: "simulated".into(),
+            wishes: guarita_receive::Wishes::default(),
+            split,
+            backends: 1,
+            scoped: false,
+            account: String::new(),
+            limits: guarita_receive::Limits::default(),
+        }]);
         let door = Door::new(
             guarita_receive::Config {
                 listen: "127.0.0.1:0".parse().expect("an address"),
@@ -124,15 +139,10 @@ impl Gateway {
                 connections_max: 1000,
                 in_flight_bytes_max: 64 << 20,
                 append_seconds_max: 10,
+                unmatched: guarita_receive::Unmatched::Refuse,
                 tls: None,
             },
-            vec![guarita_receive::Route {
-                path: "/webhook".into(),
-                verify_token: "simulated".into(),
-                app_secret: APP_SECRET.into(),
-                split,
-                route_of: Arc::new(|_| Some("default".to_owned())),
-            }],
+            table.map_err(|error| error.to_string())?,
             spool.clone(),
         );
         let door = Arc::new(door.with_clock(now_ms));
