@@ -1,5 +1,5 @@
 # Thin names for what people do here. Each installs what it needs on Debian and Ubuntu; elsewhere it says what to install.
-.PHONY: demo run test lint bench fuzz simulate soak test-clients setup
+.PHONY: demo run test lint bench fuzz simulate soak test-clients test-console setup
 export CARGO_TERM_COLOR ?= auto
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
@@ -31,6 +31,9 @@ fuzz: ## every parser of foreign bytes; SECONDS=600 for ten minutes each, TARGET
 test-clients: setup ## real client libraries as the backend
 	./tests/clients/run
 	./tests/clients/run_channels
+
+test-console: setup ## the console in a real browser (needs chromium and node)
+	./tests/console/run
 
 setup:
 	@./tests/setup

@@ -10,11 +10,11 @@ export const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const ROOT = path.dirname(path.dirname(HERE));
 
 /** Starts the example console; resolves to what it prints, with `stop`. */
-export async function startConsole() {
+export async function startConsole(hostile) {
   const target = path.resolve(ROOT, process.env.CARGO_TARGET_DIR || "target");
   const binary = process.env.CONSOLE_BIN || path.join(target, "debug/examples/seeded");
   if (!existsSync(binary)) throw new Error(`${binary} is missing: tests/console/run builds it`);
-  const child = spawn(binary, [], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(binary, hostile ? ["127.0.0.1:0", hostile] : [], { stdio: ["ignore", "pipe", "inherit"] });
   process.on("exit", () => child.kill());
   const line = await new Promise((resolve, reject) => {
     let text = "";

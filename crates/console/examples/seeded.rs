@@ -2,6 +2,8 @@
 //!
 //!     cargo run -p guarita-console --features seeded --example seeded
 //!
+//! Arguments: where to listen, and a file of hostile texts, one a line, each sent as name, text and file name.
+//!
 //! Prints one line of JSON: where it listens, the accounts with their passwords and TOTP keys, the ids of the messages.
 
 use guarita_console::{
@@ -16,6 +18,9 @@ use serde_json::json;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listen = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let mut seeded = seeded(Config::default()).await;
+    if let Some(file) = std::env::args().nth(2) {
+        hostile(&mut seeded, &std::fs::read_to_string(file)?).await;
+    }
     fill(&mut seeded).await;
     let mut people = Vec::new();
     for (name, role) in [("vera", Role::Viewer), ("rui", Role::Reviewer), ("ana", Role::Admin)] {
@@ -23,6 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let first = seeded.desk.people().add(&Actor::local("example"), "novo", Role::Viewer).await?;
     let listener = tokio::net::TcpListener::bind(&listen).await?;
+    let hostile: Vec<_> = seeded.ids.iter().filter(|(what, _)| *what == "hostile").map(|(_, id)| id).collect();
     let ids: serde_json::Map<String, serde_json::Value> =
         seeded.ids.iter().map(|(what, id)| ((*what).to_owned(), json!(id))).collect();
     #[allow(clippy::print_stdout)] // what this command is for
@@ -30,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!(
             "{}",
             json!({"url": format!("http://{}", listener.local_addr()?), "people": people, "ids": ids,
-                "setup": format!("/setup/{first}"), "virus": seeded.virus})
+                "hostile": hostile, "setup": format!("/setup/{first}"), "virus": seeded.virus})
         );
     }
     let router = guarita_console::router(seeded.desk.clone());
@@ -53,6 +59,28 @@ async fn account(seeded: &Seeded, name: &str, role: Role) -> Result<serde_json::
     let code = code_now(&offer.secret, seeded.desk.now_ms()).ok_or("the key was just made")?;
     let (_, codes) = people.confirm_second_step(&session.secret, &code, None).await?;
     Ok(json!({"name": name, "role": role, "password": password, "totp": offer.secret, "recovery": codes}))
+}
+
+/// Each line wherever a stranger's words may stand: names, texts, captions, file names, evidence, even a rule's id.
+async fn hostile(seeded: &mut Seeded, lines: &str) {
+    for line in lines.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+        let found = Finding {
+            rule: format!("texts/{line}"),
+            category: Category::Scam,
+            severity: Severity::Critical,
+            place: "/document/caption".into(),
+            inside: line.to_owned(),
+            title: line.to_owned(),
+            why: line.to_owned(),
+            evidence: Finding::evidence_of(line),
+            subject: Subject::Text,
+            span: Some((0, line.len())),
+            shadow: false,
+        };
+        let content = json!({"type": "document",
+            "document": {"id": "900001", "filename": line, "mime_type": line, "caption": line}});
+        seeded.put("hostile", line, line, content, vec![found], Outcome::Held).await;
+    }
 }
 
 /// What a day brings, so that lists and charts have something to show.

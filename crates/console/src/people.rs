@@ -123,6 +123,7 @@ impl People {
             self.note_failure(name, address).await?;
             return Err(LogInError::Refused);
         };
+        self.throttle.was_right(&keys);
         let stage = match (account.totp.is_some(), self.bounds.second_step) {
             (true, _) => Stage::SecondStep,
             (false, true) => Stage::SetUpSecondStep,
@@ -157,6 +158,7 @@ impl People {
             self.note_failure(&session.name, address).await?;
             return Err(LogInError::Refused);
         };
+        self.throttle.was_right(&keys);
         self.throttle.succeeded(&keys[0]);
         let account = self.account(&session.name).await?.ok_or(LogInError::Refused)?;
         if recovered {
@@ -206,6 +208,7 @@ impl People {
         let offered = account.totp_offered.clone().ok_or(LogInError::Refused)?;
         let plain = self.store.unseal("totp", &offered)?;
         let step = totp::step_of(&plain, code, now, 0).ok_or(LogInError::Refused)?;
+        self.throttle.was_right(&keys);
         self.throttle.succeeded(&keys[0]);
         let (codes, hashes) = self.recovery_codes()?;
         let id = account.id;
@@ -269,6 +272,7 @@ impl People {
         if !self.hashing.verify(password.to_owned(), account.password.clone()).await? {
             return Err(LogInError::Refused);
         }
+        self.throttle.was_right(&keys);
         self.throttle.succeeded(&keys[0]);
         Ok(account)
     }

@@ -279,7 +279,7 @@ impl Seeded {
         outcome: Outcome,
     ) -> DeliveryId {
         let number = self.ids.len() as u64;
-        let now = crate::desk::now_ms() - 3_600_000 + number * 60_000;
+        let now = crate::desk::now_ms() - 3_600_000 + number * 15_000;
         let wamid = format!("wamid.SEED{number:04}");
         let mut message = json!({"from": phone, "id": wamid, "timestamp": "1763800000"});
         if let (Some(message), serde_json::Value::Object(content)) = (message.as_object_mut(), content.clone()) {

@@ -162,7 +162,7 @@
     // A box that opens takes the first field.
     for (const box of root.querySelectorAll(".box[popover]")) {
       box.addEventListener("toggle", (event) => {
-        if (event.newState === "open") box.querySelector("[autofocus], textarea, input:not([type=hidden]), button")?.focus();
+        if (event.newState === "open") (box.querySelector("[autofocus]") || box.querySelector("textarea, input:not([type=hidden]), select") || box.querySelector("button"))?.focus();
       });
     }
     // A form is sent once.

@@ -167,7 +167,7 @@ fn table(words: &Words, title: &str, from_ms: &[u64], names: &[&str], columns: &
     html! {
         details class="chart-table" {
             summary { (words.t("chart.as_table")) }
-            div class="scroll" tabindex="0" role="region" aria-label=(title) {
+            div class="scroll" tabindex="0" role="region" aria-label={ (title) ": " (words.t("chart.as_table")) } {
                 table {
                     caption class="hidden-visually" { (title) }
                     thead { tr { th scope="col" { (words.t("chart.from")) } @for name in names { th scope="col" class="num" { (name) } } } }

@@ -76,7 +76,7 @@ fn group(look: &Look, id: &str, title: &str, rows: &[Listed], none: &str) -> Mar
                     } }
                     tbody data-rows=(id) { @for row in rows { tr {
                         td class="nowrap" { (show::time_short(row.record.received_ms, look.now_ms)) }
-                        td { a class="row-link" data-open href={ "/messages/" (row.record.id) } { (gist(look, row)) }
+                        td class="gist" { a class="row-link" data-open href={ "/messages/" (row.record.id) } { (gist(look, row)) }
                             div class="small muted" { (words.of("channel", row.record.channel.as_str())) " · " (words.of("lane", row.record.lane.as_str())) } }
                         td class="num" data-label=(words.t("message.attempts")) { (row.record.attempts) }
                         td class="nowrap" { @if let Some(at) = row.record.next_ms { (show::ago(words, at, look.now_ms)) } }

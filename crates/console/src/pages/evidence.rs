@@ -68,8 +68,11 @@ pub fn plain(words: &Words, text: &str) -> Markup {
 /// since nothing here is ever a link.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
     for c in text.chars().take(TEXT_CHARS_MAX) {
-        match hidden(c) {
+        let joins = joins_pictures(before, c);
+        before = c;
+        match hidden(c).filter(|_| !joins) {
             Some(_) if c == '\n' || c == '\t' => out.push(' '),
             Some(_) => {
                 let _ = write!(out, "⟨{:04X}⟩", c as u32);
@@ -130,49 +133,66 @@ struct Break {
     instead: &'static str,
 }
 
-/// Each `http` before `://` and each dot between a host's labels. Rather too many than too few: a broken file name can
-/// still be read, a link that works can be followed.
+/// Each `http` before `://` and each dot between the labels of a host, with a scheme or without. Rather one too many
+/// than one too few: a broken file name can still be read, a link that works can be followed.
 fn link_breaks(text: &str) -> Vec<Break> {
-    let bytes = text.as_bytes();
     let mut breaks = Vec::new();
-    // Both bytes looked for are ASCII, so each place found is a character's start.
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'.' if dot_of_host(text, at) => breaks.push(Break { at, length: 1, instead: "[.]" }),
-            b':' if text[at..].starts_with("://") => {
-                let scheme = bytes[..at].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-                let word = text[at - scheme..at].to_ascii_lowercase();
-                if word.starts_with("http") {
-                    breaks.push(Break { at: at - scheme + 1, length: 2, instead: "xx" });
-                } else if !word.starts_with("hxxp") {
-                    breaks.push(Break { at, length: 1, instead: "[:]" });
-                }
-            }
-            _ => {}
-        }
+    let mut start = 0;
+    for word in
+        text.split_inclusive(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'' | '(' | ')' | ',' | ';'))
+    {
+        breaks_of_word(word, start, &mut breaks);
+        start += word.len();
     }
     breaks.sort_by_key(|point| point.at);
     breaks
 }
 
-/// Between two letters or digits; between two digits only inside a link, so that `1.234,56` stays as it is.
-fn dot_of_host(text: &str, at: usize) -> bool {
-    let before = text[..at].chars().next_back();
-    let after = text[at + 1..].chars().next();
-    let (Some(before), Some(after)) = (before, after) else { return false };
-    let figures = before.is_ascii_digit() && after.is_ascii_digit();
-    before.is_alphanumeric() && after.is_alphanumeric() && (!figures || in_link(text, at))
+fn breaks_of_word(word: &str, start: usize, breaks: &mut Vec<Break>) {
+    let mut schemes = 0;
+    // A link may hold another one, as redirects do.
+    for (colon, _) in word.match_indices("://") {
+        schemes += 1;
+        let scheme = word[..colon].bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
+        let name = word[colon - scheme..colon].to_ascii_lowercase();
+        if name.starts_with("http") {
+            breaks.push(Break { at: start + colon - scheme + 1, length: 2, instead: "xx" });
+        } else if !name.starts_with("hxxp") {
+            breaks.push(Break { at: start + colon, length: 1, instead: "[:]" });
+        }
+        break_host(host_of(&word[colon + 3..]), start + colon + 3, breaks);
+    }
+    let host = host_of(word);
+    if schemes == 0 && looks_like_host(host) {
+        break_host(host, start, breaks);
+    }
 }
 
-/// Is the dot at `at` inside a word that has a scheme?
-fn in_link(text: &str, at: usize) -> bool {
-    let from = text.len().min(at).saturating_sub(LINK_LOOK_BACK);
-    let from = (from..=at).find(|index| text.is_char_boundary(*index)).unwrap_or(at);
-    text[from..at].rsplit(char::is_whitespace).next().is_some_and(|word| word.contains("://"))
+fn host_of(rest: &str) -> &str {
+    rest.split(['/', '?', '#', '\\']).next().unwrap_or_default()
 }
 
-/// How far before a dot its scheme is looked for.
-const LINK_LOOK_BACK: usize = 300;
+fn break_host(host: &str, start: usize, breaks: &mut Vec<Break>) {
+    for (at, _) in host.match_indices('.') {
+        let before = host[..at].chars().next_back().is_some_and(char::is_alphanumeric);
+        let after = host[at + 1..].chars().next().is_some_and(char::is_alphanumeric);
+        if before && after {
+            breaks.push(Break { at: start + at, length: 1, instead: "[.]" });
+        }
+    }
+}
+
+/// Without a scheme: labels of letters, digits and hyphens with a last one of letters, or four numbers.
+fn looks_like_host(word: &str) -> bool {
+    let host = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let host = host.rsplit('@').next().unwrap_or_default().split(':').next().unwrap_or_default();
+    let labels: Vec<&str> = host.split('.').collect();
+    let Some(last) = labels.last().filter(|_| labels.len() > 1) else { return false };
+    let named = last.chars().count() >= 2 && (last.chars().all(char::is_alphabetic) || last.starts_with("xn--"));
+    let numbered = labels.len() == 4 && labels.iter().all(|label| label.parse::<u8>().is_ok());
+    (named || numbered)
+        && labels.iter().all(|label| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-'))
+}
 
 fn shown_part(text: &str) -> (&str, usize) {
     match text.char_indices().nth(TEXT_CHARS_MAX) {
@@ -206,8 +226,11 @@ fn clamped<'a>(mark: &Mark<'a>, text: &str) -> Option<Mark<'a>> {
 fn write_visible(out: &mut String, text: &str, start: usize, end: usize, breaks: &[Break]) {
     let first = breaks.partition_point(|point| point.at + point.length <= start);
     let mut ahead = breaks[first..].iter().peekable();
+    let mut before = text[..start].chars().next_back().unwrap_or(' ');
     for (offset, c) in text[start..end].char_indices() {
         let at = start + offset;
+        let joins = joins_pictures(before, c);
+        before = c;
         while ahead.next_if(|point| point.at + point.length <= at).is_some() {}
         if let Some(point) = ahead.peek()
             && point.at <= at
@@ -217,7 +240,7 @@ fn write_visible(out: &mut String, text: &str, start: usize, end: usize, breaks:
             }
             continue;
         }
-        match hidden(c) {
+        match hidden(c).filter(|_| !joins) {
             Some(_) if c == '\n' || c == '\t' => out.push(c),
             Some(name) => {
                 let _ = write!(out, "<span class=\"unseen\" title=\"{name}\">U+{:04X}</span>", c as u32);
@@ -227,6 +250,11 @@ fn write_visible(out: &mut String, text: &str, start: usize, end: usize, breaks:
             }
         }
     }
+}
+
+/// The joiner inside one picture (a family, a flag) hides nothing.
+fn joins_pictures(before: char, c: char) -> bool {
+    c == '\u{200d}' && matches!(before, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}')
 }
 
 /// Characters that are not seen, or that turn what follows them.
@@ -335,7 +363,11 @@ mod tests {
     #[test]
     fn links_are_shown_so_that_nothing_follows_them() {
         for (text, expect) in [
-            ("veja https://evil.example/a.html?x=1", "veja hxxps://evil[.]example/a[.]html?x=1"),
+            ("veja https://evil.example/a.html?x=1", "veja hxxps://evil[.]example/a.html?x=1"),
+            ("https://a.com/?u=https://evil.top/x", "hxxps://a[.]com/?u=hxxps://evil[.]top/x"),
+            ("https://itau.com.br@evil.top/x", "hxxps://itau[.]com[.]br@evil[.]top/x"),
+            ("(bit.ly/x), 10.0.0.1:80", "(bit[.]ly/x), 10[.]0[.]0[.]1:80"),
+            ("Win.Test.EICAR_HDB-1 ok.", "Win.Test.EICAR_HDB-1 ok."),
             ("HTTP://10.0.0.1:8080/", "HxxP://10[.]0[.]0[.]1:8080/"),
             ("evil.example", "evil[.]example"),
             ("são 1.234,56 e v3.2", "são 1.234,56 e v3.2"),
@@ -391,6 +423,7 @@ mod tests {
     #[test]
     fn what_hides_or_turns_is_shown() {
         assert_eq!(visible("fatura\u{202e}fdp.exe\n"), "fatura⟨202E⟩fdp.exe ");
+        assert_eq!(visible("👨\u{200d}👩 a\u{200d}b"), "👨\u{200d}👩 a⟨200D⟩b");
         let shown = plain(words(), "a\u{200b}b").into_string();
         assert_eq!(shown, "a<span class=\"unseen\" title=\"invisible\">U+200B</span>b");
     }
@@ -415,7 +448,7 @@ mod tests {
         let (before, _) = compared(words(), &old, &new);
         assert!(before.into_string().len() < 100_000);
         let dots = format!("http://{}", "1.1".repeat(100_000));
-        assert!(defanged(&dots).len() < 100_000);
+        assert!(defanged(&dots).len() < 200_000);
         assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
     }
 }

@@ -58,23 +58,23 @@ fn set(look: &Look, settings: &[Setting]) -> Markup {
     html! {
         section class="card" aria-labelledby="settings" {
             div class="card-head" { h2 id="settings" { (words.t("health.settings")) } span class="small muted" { (words.t("health.settings_says")) } }
-            (setting_rows(look, changed))
+            (setting_rows(look, changed, false))
             details class="raw all-settings" {
                 summary { (words.count("health.all_settings", settings.len() as u64)) }
-                (setting_rows(look, settings.iter()))
+                (setting_rows(look, settings.iter(), true))
             }
         }
     }
 }
 
-fn setting_rows<'a>(look: &Look, settings: impl Iterator<Item = &'a Setting>) -> Markup {
+fn setting_rows<'a>(look: &Look, settings: impl Iterator<Item = &'a Setting>, tell_changed: bool) -> Markup {
     let words = look.words;
     html! {
         div class="scroll" { table class="cards settings" {
             thead { tr { th scope="col" { (words.t("health.key")) } th scope="col" { (words.t("health.value")) } th scope="col" { (words.t("health.meaning")) } } }
             tbody { @for setting in settings { tr {
                 td { code { (evidence::visible(&setting.key)) } }
-                td { code class=[setting.secret.then_some("muted")] { (evidence::visible(&setting.value)) } @if setting.changed { " " (show::mark("", words.t("health.changed"))) } }
+                td { code class=[setting.secret.then_some("muted")] { (evidence::visible(&setting.value)) } @if setting.changed && tell_changed { " " (show::mark("", words.t("health.changed"))) } }
                 td class="small muted" { (evidence::visible(&setting.meaning)) }
             } } }
         } }

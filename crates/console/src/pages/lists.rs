@@ -91,7 +91,7 @@ fn add(look: &Look) -> Markup {
                     div class="field wide" { label for="value" { (words.t("lists.value")) }
                         input id="value" name="value" required maxlength="253" autocomplete="off" spellcheck="false" placeholder=(words.t("lists.value_hint")); }
                     div class="field" { label for="days" { (words.t("lists.days")) }
-                        input id="days" name="days" type="number" min="1" max="3650" value="30"; span class="hint" { (words.t("lists.days_hint")) } }
+                        input id="days" name="days" type="number" min="1" max="3650" value="30" placeholder=(words.t("lists.days_hint")); }
                     div class="field wide" { label for="reason" { (words.t("do.reason")) }
                         input id="reason" name="reason" required minlength="3" maxlength="500" placeholder=(words.t("do.reason_hint")); }
                     @if look.may(Scope::Admin) {

@@ -13,6 +13,7 @@ use crate::{
     archive,
     desk::{Contents, FileView, FindingView, MessageView, Moment, MomentKind, PartView, ReadMessage},
 };
+use guarita_spool::State;
 use maud::{Markup, html};
 
 /// `contents` only when the reader opened them; that is in the audit.
@@ -25,7 +26,7 @@ pub fn message(look: &Look, view: &MessageView, contents: Option<&Contents>) -> 
                 h1 { (title(look, view)) }
                 p class="row" {
                     @if let Some(verdict) = view.record.verdict { (show::verdict(words, verdict.as_str())) }
-                    (show::state(words, state_word(view.record.state)))
+                    (standing(look, view))
                     @if let Some(by) = &view.record.released_by { (show::mark("warn", &words.fill("message.released_by", &[("who", by)]))) }
                     code class="small" { (view.record.id) }
                 }
@@ -49,6 +50,18 @@ pub fn message(look: &Look, view: &MessageView, contents: Option<&Contents>) -> 
                 (neighbours(look, view))
             }
         }
+    }
+}
+
+/// Where it is now: delivered as a notice is not delivered.
+fn standing(look: &Look, view: &MessageView) -> Markup {
+    let words = look.words;
+    let withheld =
+        view.record.released_by.is_none() && view.messages.iter().any(|message| message.action == "withhold");
+    html! {
+        @if withheld { span class="badge warn" { (show::icon("quarantined")) (words.of("action", "withhold")) } }
+        @if withheld && view.record.state == State::Delivered { (show::state(words, "notice")) }
+        @else { (show::state(words, state_word(view.record.state))) }
     }
 }
 
@@ -129,7 +142,7 @@ pub fn reason(look: &Look, form: &str) -> Markup {
     html! {
         div class="field" {
             label for={ (form) "-reason" } { (words.t("do.reason")) }
-            textarea id={ (form) "-reason" } name="reason" required minlength="3" maxlength="500" rows="2" placeholder=(words.t("do.reason_hint")) {}
+            textarea id={ (form) "-reason" } name="reason" required autofocus[form != "chosen"] minlength="3" maxlength="500" rows="2" placeholder=(words.t("do.reason_hint")) {}
         }
     }
 }
@@ -160,11 +173,11 @@ fn timeline(look: &Look, moments: &[Moment]) -> Markup {
     let words = look.words;
     html! {
         ol class="timeline" {
-            @for moment in moments {
+            @for (moment, times) in gathered(moments) {
                 @let name = moment_word(moment.kind);
                 li class=(moment_class(moment)) {
                     (show::icon(name))
-                    strong { (words.of("moment", name)) }
+                    strong { (words.of("moment", name)) @if times > 1 { " " span class="muted small" { (words.fill("message.times", &[("n", &times)])) } } }
                     @if let Some(at) = moment.at_ms { div class="muted" { (show::time(at)) } }
                     @if moment.kind == MomentKind::Decided { div { (words.of("verdict", &moment.note)) } }
                     @else if !moment.note.is_empty() { div { (evidence::visible(&moment.note)) } }
@@ -176,6 +189,23 @@ fn timeline(look: &Look, moments: &[Moment]) -> Markup {
             }
         }
     }
+}
+
+/// The same thing done by the same person in a row is one moment, the last of them.
+fn gathered(moments: &[Moment]) -> Vec<(&Moment, usize)> {
+    let mut out: Vec<(&Moment, usize)> = Vec::new();
+    for moment in moments {
+        match out.last_mut() {
+            Some((last, times))
+                if last.kind == moment.kind && last.note == moment.note && last.kind == MomentKind::Opened =>
+            {
+                *last = moment;
+                *times += 1;
+            }
+            _ => out.push((moment, 1)),
+        }
+    }
+    out
 }
 
 /// The step that an entry waits for; `None` once it has ended.

@@ -131,39 +131,50 @@ pub fn messages(look: &Look, asked: &Asked, found: &Page<Listed>) -> Markup {
 
 fn form(look: &Look, asked: &Asked) -> Markup {
     let words = look.words;
+    let state = asked.states.first().filter(|_| asked.states.len() == 1).map(|state| state_word(*state));
+    let narrowed = !asked.states.is_empty()
+        || asked.channel.is_some()
+        || asked.held
+        || [&asked.sender, &asked.from, &asked.until, &asked.route].iter().any(|field| !field.is_empty());
     html! {
-        form class="card filters" method="get" action="/messages" role="search" {
-            div class="field wide" {
-                label for="q" { (words.t("messages.words")) }
-                input id="q" name="q" type="search" value=(asked.words) placeholder=(words.t("messages.words_hint")) maxlength="300" autocomplete="off" data-search;
-            }
-            @if look.may(Scope::Content) {
-                div class="field" {
-                    label for="sender" { (words.t("messages.sender")) }
-                    input id="sender" name="sender" value=(asked.sender) placeholder="5511987654321" maxlength="100" autocomplete="off" inputmode="tel";
+        form class="card" method="get" action="/messages" role="search" {
+            div class="filters" {
+                div class="field wide" {
+                    label for="q" { (words.t("messages.words")) }
+                    input id="q" name="q" type="search" value=(asked.words) placeholder=(words.t("messages.words_hint")) maxlength="300" autocomplete="off" data-search;
                 }
-            }
-            fieldset class="wide" {
-                legend { (words.t("messages.verdict")) }
-                div class="row" {
-                    @for verdict in Verdict::ALL {
-                        label class="check" {
-                            input type="checkbox" name="verdict" value=(verdict.as_str()) checked[asked.verdicts.contains(verdict)];
-                            (show::verdict(words, verdict.as_str()))
+                fieldset class="wide" {
+                    legend { (words.t("messages.verdict")) }
+                    div class="chips" {
+                        @for verdict in Verdict::ALL {
+                            label class="check" {
+                                input type="checkbox" name="verdict" value=(verdict.as_str()) checked[asked.verdicts.contains(verdict)];
+                                (show::verdict(words, verdict.as_str()))
+                            }
                         }
                     }
                 }
+                div class="row" {
+                    button class="main" { (show::icon("search")) (words.t("messages.search")) }
+                    @if !asked.is_empty() { a href="/messages" { (words.t("messages.clear")) } }
+                }
             }
-            (choice(look, "state", words.t("messages.state"), STATES.into_iter().map(state_word), asked.states.first().filter(|_| asked.states.len() == 1).map(|state| state_word(*state)), asked.states.len() > 1))
-            (choice(look, "channel", words.t("messages.channel"), Channel::ALL.iter().map(|channel| channel.as_str()), asked.channel.map(Channel::as_str), false))
-            div class="field" { label for="from" { (words.t("messages.from")) } input id="from" name="from" type="date" value=(date_of(&asked.from)); }
-            div class="field" { label for="until" { (words.t("messages.until")) } input id="until" name="until" type="date" value=(date_of(&asked.until)); }
-            div class="row" {
-                label class="check" { input type="checkbox" name="held" value="1" checked[asked.held]; (words.t("messages.held_only")) }
-            }
-            div class="row" {
-                button class="main" { (show::icon("search")) (words.t("messages.search")) }
-                @if !asked.is_empty() { a href="/messages" { (words.t("messages.clear")) } }
+            details class="more" open[narrowed] {
+                summary { (words.t("messages.more")) }
+                div class="filters" {
+                    @if look.may(Scope::Content) {
+                        div class="field" {
+                            label for="sender" { (words.t("messages.sender")) }
+                            input id="sender" name="sender" value=(asked.sender) placeholder="5511987654321" maxlength="100" autocomplete="off" inputmode="tel";
+                        }
+                    }
+                    (choice(look, "state", words.t("messages.state"), STATES.into_iter().map(state_word), state))
+                    (choice(look, "channel", words.t("messages.channel"), Channel::ALL.iter().map(|channel| channel.as_str()), asked.channel.map(Channel::as_str)))
+                    div class="field" { label for="route" { (words.t("message.route")) } input id="route" name="route" value=(asked.route) maxlength="100" autocomplete="off"; }
+                    div class="field" { label for="from" { (words.t("messages.from")) } input id="from" name="from" type="date" value=(date_of(&asked.from)); }
+                    div class="field" { label for="until" { (words.t("messages.until")) } input id="until" name="until" type="date" value=(date_of(&asked.until)); }
+                    div class="row" { label class="check" { input type="checkbox" name="held" value="1" checked[asked.held]; (words.t("messages.held_only")) } }
+                }
             }
         }
     }
@@ -183,14 +194,13 @@ fn choice<'a>(
     label: &str,
     all: impl Iterator<Item = &'a str>,
     chosen: Option<&str>,
-    several: bool,
 ) -> Markup {
     let words = look.words;
     html! {
         div class="field" {
             label for=(name) { (label) }
             select id=(name) name=(name) {
-                option value="" { (words.t(if several { "messages.several" } else { "messages.any" })) }
+                option value="" { (words.t("messages.any")) }
                 @for word in all { option value=(word) selected[chosen == Some(word)] { (words.of(name, word)) } }
             }
         }
@@ -224,22 +234,33 @@ fn line(look: &Look, row: &Listed) -> Markup {
         tr {
             td class="nowrap" { (show::time_short(record.received_ms, look.now_ms)) }
             td { @match record.verdict { Some(verdict) => (show::verdict(words, verdict.as_str())), None => span class="muted small" { (words.t("messages.not_judged")) } } }
-            td {
+            td class="gist" {
                 a class="row-link" data-open href={ "/messages/" (record.id) } { (gist(look, row)) }
                 div class="small muted" {
+                    @if !seen.titles.is_empty() { (words.of("kind", &seen.kind)) " · " }
                     (words.of("channel", record.channel.as_str()))
-                    @if !seen.kind.is_empty() { " · " (words.of("kind", &seen.kind)) }
                     @if seen.messages > 1 { " · " (words.count("messages.several_in", seen.messages)) }
                     @if seen.findings > 1 { " · " (words.count("message.found", seen.findings)) }
                     @if !seen.file.is_empty() { " · " bdi { (evidence::visible(&seen.file)) } }
                 }
             }
-            td { (sender(&seen)) }
-            td {
-                (show::state(words, state_word(record.state)))
-                @if record.released_by.is_some() { " " (show::mark("warn", words.t("messages.released"))) }
-                @if !seen.action.is_empty() && seen.action != "pass" && seen.action != "annotate" { div class="small muted" { (words.of("action", &seen.action)) } }
-            }
+            td class="from" { (sender(&seen)) }
+            td class="state" { (state(look, row)) }
+        }
+    }
+}
+
+/// Where it is, in one badge: what is ordinary stays quiet, what was kept from the backend is said.
+pub fn state(look: &Look, row: &Listed) -> Markup {
+    let words = look.words;
+    let action = row.summary.as_ref().map(|seen| seen.action.as_str()).unwrap_or_default();
+    html! {
+        @match (&row.record.released_by, row.record.state, action) {
+            (Some(_), State::Received | State::Decided, _) => { (show::state(words, state_word(row.record.state))) " " (show::mark("warn", words.t("messages.released"))) },
+            (Some(_), _, _) => (show::mark("warn", words.t("messages.released"))),
+            (None, State::Delivered, "withhold") => span class="badge warn" { (show::icon("quarantined")) (words.of("action", action)) },
+            (None, State::Delivered, "redact" | "defang") => { (show::state(words, "delivered")) " " span class="small muted" { (words.of("action", action)) } },
+            _ => (show::state(words, state_word(row.record.state))),
         }
     }
 }

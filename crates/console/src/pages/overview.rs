@@ -25,7 +25,7 @@ pub fn overview(look: &Look, data: &Overview, held: &[Listed], hours: u64) -> Ma
             nav class="choice" aria-label=(words.t("overview.range")) {
                 @for range in RANGES {
                     a href={ "/?hours=" (range) } aria-current=[(range == hours).then_some("true")] {
-                        (words.span(range as f64 * 3600.0))
+                        (range_word(range))
                     }
                 }
             }
@@ -46,6 +46,10 @@ pub fn overview(look: &Look, data: &Overview, held: &[Listed], hours: u64) -> Ma
             }
         }
     }
+}
+
+fn range_word(hours: u64) -> String {
+    if hours <= 24 { format!("{hours} h") } else { format!("{} d", hours / 24) }
 }
 
 /// One sentence: it protects, or what hinders it and how to mend that.

@@ -1,6 +1,6 @@
 //! What was held back, and what to do about it: open one, or choose several and say why.
 
-use super::{evidence, message, messages, overview::gist, overview::state_word, shell::Look, show};
+use super::{evidence, message, messages, overview::gist, shell::Look, show};
 use crate::{
     actor::Scope,
     desk::{Listed, Page},
@@ -75,7 +75,7 @@ fn line(look: &Look, row: &Listed, choose: bool) -> Markup {
             @if choose { td class="choose" { input type="checkbox" name="id" value=(record.id) aria-label={ (words.t("quarantine.choose")) " " (record.id) }; } }
             td class="nowrap" { (show::time_short(record.received_ms, look.now_ms)) }
             td { @if let Some(verdict) = record.verdict { (show::verdict(words, verdict.as_str())) } }
-            td {
+            td class="gist" {
                 a class="row-link" data-open href={ "/messages/" (record.id) } { (gist(look, row)) }
                 div class="small muted" {
                     (words.of("kind", &seen.kind))
@@ -83,11 +83,11 @@ fn line(look: &Look, row: &Listed, choose: bool) -> Markup {
                     @if !seen.file.is_empty() { " · " bdi { (evidence::visible(&seen.file)) } " " span class="nowrap" { (words.bytes(seen.bytes)) } }
                 }
             }
-            td { (messages::sender(&seen)) }
-            td {
+            td class="from" { (messages::sender(&seen)) }
+            td class="state" {
                 @match &record.released_by {
                     Some(by) => (show::mark("warn", &words.fill("message.released_by", &[("who", by)]))),
-                    None => { (show::state(words, state_word(record.state))) @if !seen.action.is_empty() { div class="small muted" { (words.of("action", &seen.action)) } } },
+                    None => (messages::state(look, row)),
                 }
             }
         }

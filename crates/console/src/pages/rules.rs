@@ -142,7 +142,7 @@ fn try_card(look: &Look, trial: Option<&Trial>) -> Markup {
     html! {
         section class="card" id="try" aria-labelledby="try-title" {
             div class="card-head" { h2 id="try-title" { (words.t("rules.try")) } span class="small muted" { (words.t("rules.try_says")) } }
-            div class="card-body columns" {
+            div class="card-body columns thirds" {
                 form class="stack" method="post" action="/rules/try#try" {
                     (look.token())
                     div class="field" { label for="try-text" { (words.t("rules.try_text")) }

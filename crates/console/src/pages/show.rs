@@ -91,10 +91,15 @@ pub fn state(words: &Words, state: &str) -> Markup {
     let class = match state {
         "dead_lettered" => "bad",
         "quarantined" => "warn",
-        "delivered" => "",
+        // The ordinary end stays quiet, so that what is not ordinary is seen.
         _ => "plain",
     };
-    html! { span class={ "badge " (class) } { (icon(if state == "received" { "waiting" } else { state })) (words.of("state", state)) } }
+    let drawing = match state {
+        "received" => "waiting",
+        "notice" => "delivered",
+        state => state,
+    };
+    html! { span class={ "badge " (class) } { (icon(drawing)) (words.of("state", state)) } }
 }
 
 /// `ok`, `warn` or `bad`, with a word of the caller's.

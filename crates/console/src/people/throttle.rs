@@ -91,6 +91,17 @@ impl Throttle {
         self.lock().remove(account);
     }
 
+    /// This try was counted before it was checked, and was right: it takes its own count at the address back, and no
+    /// other. Else thirteen people of one office who log in would make the fourteenth wait.
+    pub fn was_right(&self, keys: &[Key]) {
+        let mut failures = self.lock();
+        for key in keys.iter().filter(|key| matches!(key, Key::Address(_))) {
+            if let Some(seen) = failures.get_mut(key) {
+                seen.count = seen.count.saturating_sub(1);
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Failures>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,6 +137,21 @@ mod tests {
         assert_eq!(throttle.wait(&keys, 1_000 + WAIT_MAX_MILLIS), 0);
         throttle.succeeded(&keys[0]);
         assert_eq!(throttle.wait(&keys, 1_000), 0);
+    }
+
+    #[test]
+    fn an_office_that_logs_in_is_not_made_to_wait() {
+        let throttle = Throttle::default();
+        let keys = [Key::account("ana"), Key::address("192.0.2.7".parse().unwrap())];
+        (0..10).for_each(|_| throttle.failed(&keys[1..], 1_000));
+        for _ in 0..100 {
+            throttle.failed(&keys, 1_000);
+            throttle.was_right(&keys);
+            throttle.succeeded(&keys[0]);
+        }
+        assert_eq!(throttle.wait(&keys, 1_000), 0);
+        (0..3).for_each(|_| throttle.failed(&keys[1..], 1_000));
+        assert!(throttle.wait(&keys, 1_000) > 0, "what failed from there stays counted");
     }
 
     #[test]
