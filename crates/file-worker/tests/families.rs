@@ -180,6 +180,20 @@ fn a_zip_over_another_archive_is_found_and_one_inside_is_not() {
 }
 
 #[test]
+fn links_in_a_zip_that_lead_outside() {
+    let linked = |target: &[u8]| {
+        let mut bytes = zip("docs/a", target);
+        let directory = bytes.windows(4).position(|four| four == b"PK\x01\x02").expect("a directory");
+        bytes[directory + 5] = 3;
+        bytes[directory + 38..directory + 42].copy_from_slice(&(0o120_777u32 << 16).to_le_bytes());
+        bytes
+    };
+    check("a.zip", &linked(b"/etc/passwd"), "files/archive-link-escapes");
+    check("a.zip", &linked(b"../../../etc/cron.d"), "files/archive-link-escapes");
+    check_silent("a.zip", &linked(b"b.txt"));
+}
+
+#[test]
 fn pdf_behind_something_binary() {
     check("a.pdf", &[[0u8, 1, 2, 250].repeat(12), pdf("", b"")].concat(), "files/polyglot");
     check_silent("a.pdf", &[b"% made by hand, with a remark in front\n".to_vec(), pdf("", b"")].concat());

@@ -101,7 +101,7 @@ impl Default for ManagedConfig {
             clamd: PathBuf::new(),
             user: "clamav".into(),
             scan_bytes_max: 400 << 20,
-            recursion_max: 17,
+            recursion_max: 32,
             files_max: 10_000,
             pcre_bytes_max: 100 << 20,
             concurrent_reload: None,

@@ -13,6 +13,8 @@ use crate::walk::{Context, Thing};
 use guarita_message::{FileClass, GapReason};
 use std::io::{Cursor, Read};
 
+/// No path is longer.
+const LINK_BYTES_MAX: usize = 4096;
 /// One packed thing of an encrypted archive that is decrypted whole, at most.
 const DECRYPTED_BYTES_MAX: u64 = 128 << 20;
 
@@ -28,6 +30,13 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         let entry = &zip.entries()[index];
         if entry.is_folder() {
             crate::names::state(ctx, &entry.name);
+            continue;
+        }
+        if entry.is_link {
+            let target = zip.read_at(ctx, index).unwrap_or_default();
+            let target = String::from_utf8_lossy(&target[..target.len().min(LINK_BYTES_MAX)]).into_owned();
+            crate::names::state(ctx, &entry.name);
+            crate::names::state_link(ctx, &entry.name, &target);
             continue;
         }
         if thing.kind == Kind::Apk && !is_worth_looking_in_app(&entry.name) {

@@ -31,6 +31,8 @@ pub struct Entry {
     /// Where its packed bytes lie; `None` where the local header is missing or the bytes end too early.
     pub data: Option<Range<usize>>,
     pub aes: Option<Aes>,
+    /// Unpacked on Unix it becomes a symbolic link to where its content says.
+    pub is_link: bool,
     /// What the old cipher's header must end in.
     pub(super) check_byte: u8,
 }
@@ -140,6 +142,8 @@ impl<'a> Zip<'a> {
                 unpacked: u64::from(u32_at(header, 24)),
                 data: None,
                 aes: None,
+                // Made on Unix, and its mode says so.
+                is_link: header[5] == 3 && u32_at(header, 38) >> 28 == 0o12,
                 check_byte: 0,
             };
             let mut offset = u64::from(u32_at(header, 42));
