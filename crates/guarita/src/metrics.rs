@@ -73,6 +73,7 @@ fn begin_at_zero() {
     }
     for category in Category::ALL {
         counter!("guarita_findings_total", "category" => category.as_str()).increment(0);
+        counter!("guarita_shadow_findings_total", "category" => category.as_str()).increment(0);
     }
     for reason in GapReason::ALL {
         counter!("guarita_gaps_total", "reason" => reason.as_str()).increment(0);
@@ -128,6 +129,8 @@ fn describe() {
     counter!("guarita_received_total", "Requests at the public door, by outcome.");
     counter!("guarita_messages_total", "Messages judged, by channel and verdict.");
     counter!("guarita_findings_total", "Findings, by category.");
+    counter!("guarita_shadow_findings_total", "Findings of rules in shadow mode, which decide nothing; also in guarita_findings_total.");
+    counter!("guarita_redirects_total", "Short links asked where they lead, by outcome.");
     counter!("guarita_gaps_total", "What could not be looked at, by reason.");
     counter!("guarita_deliveries_total", "Attempts at delivery to the backend, by outcome.");
     counter!("guarita_media_door_total", "Calls at the media door, by kind.");

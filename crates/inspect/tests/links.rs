@@ -251,6 +251,17 @@ fn the_link_inside_a_redirect_is_judged() {
     assert!(seen.findings.iter().any(|f| f.rule == "links/official-domain-in-front"));
 }
 
+/// Beyond a thousand links of a message: rules and lists still speak, the score does not.
+#[test]
+fn an_unscored_link_is_judged_by_rules_alone() {
+    let context = LinkContext { unscored: true, ..LinkContext::default() };
+    let look = |url: &str| inspect_link(url, "/x", None, &context, &RULES, None);
+    assert_eq!(look("https://nubank-seguranca.com/login").verdict(), Verdict::Malicious);
+    let random = "https://xkqzjvwp.top/8f3a2c9b/login.php";
+    assert!(inspect_link(random, "/x", None, &LinkContext::default(), &RULES, None).verdict() > Verdict::Clean);
+    assert!(look(random).findings.iter().all(|finding| !finding.rule.contains("learned")));
+}
+
 #[test]
 fn evidence_carries_no_query() {
     let seen = look("https://nubank-login.com/entrar?token=SEGREDO&cpf=12345678909");

@@ -512,6 +512,10 @@ impl Pipeline {
                 .increment(1);
             for finding in &inspection.findings {
                 metrics::counter!("guarita_findings_total", "category" => finding.category.as_str()).increment(1);
+                if finding.shadow {
+                    metrics::counter!("guarita_shadow_findings_total", "category" => finding.category.as_str())
+                        .increment(1);
+                }
             }
             for gap in &inspection.gaps {
                 metrics::counter!("guarita_gaps_total", "reason" => gap.reason.as_str()).increment(1);

@@ -11,7 +11,7 @@ use guarita_message::{
     FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Inspection, Message, PartBody, Severity, Subject,
     TextRole,
 };
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 
 /// Findings in texts and links of one message; what is beyond is a gap. Decisions are made on all of them: a cut before
 /// the decision would let whoever writes enough bad links push the worst thing out.
@@ -90,12 +90,20 @@ fn is_meant_as_link(text: &str, link: &FoundLink) -> bool {
 struct Links<'a> {
     brains: &'a Brains,
     followed: &'a FollowedLinks,
+    looked_at: Cell<usize>,
 }
+
+/// Links of one message that the learned score is asked of; rules and lists are asked of all. Ten thousand links stay
+/// within 50 ms so.
+const SCORED_LINKS_MAX: usize = 1_000;
 
 impl Links<'_> {
     /// The link, and all that it led to, said of the link's own place.
     fn look(&self, url: &str, place: &str, span: Option<(usize, usize)>, context: &LinkContext) -> Inspection {
         let lists = self.brains.lists.as_deref();
+        self.looked_at.set(self.looked_at.get() + 1);
+        let unscored = self.looked_at.get() > SCORED_LINKS_MAX;
+        let context = &LinkContext { unscored, ..context.clone() };
         let mut seen = inspect_link(url, place, span, context, &self.brains.rules, lists);
         let Some(followed) = self.followed.get(url) else { return seen };
         let by_way_of = url.split("//").nth(1).unwrap_or(url).split(['?', '#']).next().unwrap_or_default();
@@ -128,7 +136,7 @@ const BY_WAY_OF_CHARS_MAX: usize = 40;
 /// Looks at every text and link of `message`, and judges (and empties) `inspection.found`.
 pub fn inspect_texts(message: &Message, inspection: &mut Inspection, brains: &Brains, followed: &FollowedLinks) {
     let has_attachment = message.parts.iter().any(|part| matches!(part.body, PartBody::File(_)));
-    let links_of = Links { brains, followed };
+    let links_of = Links { brains, followed, looked_at: Cell::new(0) };
     for part in &message.parts {
         match &part.body {
             PartBody::File(_) => {}

@@ -17,5 +17,6 @@ mod rescan;
 mod rig;
 mod road;
 mod routes;
+mod shadow;
 mod telegram;
 mod tls;

@@ -20,6 +20,8 @@ pub struct LinkContext {
     pub first_contact: bool,
     /// What the reader sees instead of the link, where the text is markup ([`super::FoundLink::shown`]).
     pub shown: Option<String>,
+    /// Left to rules and lists alone: the learned score is most of what a link costs, and no person sends a thousand.
+    pub unscored: bool,
 }
 
 /// Redirects inside redirects are followed so far, by reading, not by asking.
@@ -39,7 +41,8 @@ pub fn inspect_link(
     rules: &RuleSet,
     lists: Option<&Lists>,
 ) -> Inspection {
-    let mut judge = Judge { place, span, rules, lists, findings: Vec::new(), score: 0.0 };
+    let mut judge =
+        Judge { place, span, rules, lists, findings: Vec::new(), score: 0.0, unscored: context.unscored };
     judge.link(url, 0);
     if let Some(shown) = &context.shown {
         judge.compare_with_shown(url, shown);
@@ -74,6 +77,7 @@ struct Judge<'a> {
     lists: Option<&'a Lists>,
     findings: Vec<Finding>,
     score: f32,
+    unscored: bool,
 }
 
 impl Judge<'_> {
@@ -257,7 +261,7 @@ impl Judge<'_> {
     }
 
     fn learned(&mut self, link: &Link, kinds: HostKinds, signs: &BrandSigns<'_>, target: &Target) {
-        let Some(model) = &self.rules.links.model else { return };
+        let Some(model) = self.rules.links.model.as_ref().filter(|_| !self.unscored) else { return };
         let row = row_of(link, kinds, signs, target, self.rules);
         let mut learned = score(model, &row);
         let anyone_writes =
