@@ -129,7 +129,10 @@ fn describe() {
     counter!("guarita_received_total", "Requests at the public door, by outcome.");
     counter!("guarita_messages_total", "Messages judged, by channel and verdict.");
     counter!("guarita_findings_total", "Findings, by category.");
-    counter!("guarita_shadow_findings_total", "Findings of rules in shadow mode, which decide nothing; also in guarita_findings_total.");
+    counter!(
+        "guarita_shadow_findings_total",
+        "Findings of rules in shadow mode, which decide nothing; also in guarita_findings_total."
+    );
     counter!("guarita_redirects_total", "Short links asked where they lead, by outcome.");
     counter!("guarita_gaps_total", "What could not be looked at, by reason.");
     counter!("guarita_deliveries_total", "Attempts at delivery to the backend, by outcome.");

@@ -24,4 +24,4 @@ pub use observe::{Nobody, Noted, Observer, Seen, Stage, VerdictChanged};
 pub use process::{Hits, Judged, Pipeline};
 pub use rescan::{Rescan, RescanConfig, RescanStatus, Stamp};
 pub use run::run;
-pub use texts::{FollowedLinks, follow_links, inspect_texts, keep_worst};
+pub use texts::{FollowedLinks, follow_links, inspect_texts, keep_worst, links_to_follow};

@@ -9,7 +9,7 @@ use crate::{
     outgoing::{findings_header, media_states, order, released},
     shares::{FilesPlace, Shares},
     terms::{summary, terms},
-    texts::{FollowedLinks, follow_links, inspect_texts, keep_worst},
+    texts::{FollowedLinks, follow_links, inspect_texts, keep_worst, links_to_follow},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -351,7 +351,14 @@ impl Pipeline {
         let mut seen = std::mem::take(inspection);
         let message = Arc::new(message);
         let followed = match &self.parts.follower {
-            Some(follower) => follow_links(&message, &seen.found, brains, follower.as_ref()).await,
+            Some(follower) => {
+                let (read, found) = (message.clone(), seen.found.clone());
+                let (in_force, asks) = (brains.clone(), follower.clone());
+                let listing = move || links_to_follow(&read, &found, &in_force, asks.as_ref());
+                // A crash in there is one in round two as well, and a gap there.
+                let wanted = tokio::task::spawn_blocking(listing).await.unwrap_or_default();
+                follow_links(wanted, follower.as_ref()).await
+            }
             None => FollowedLinks::new(),
         };
         let (read, in_force) = (message.clone(), brains.clone());

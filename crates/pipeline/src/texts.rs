@@ -25,19 +25,23 @@ pub type FollowedLinks = HashMap<String, Followed>;
 /// Links asked at one time for one message.
 const FOLLOWED_AT_ONCE: usize = 4;
 
-/// Follows the links of `message`, and those found in its files, that hide where they lead.
-pub async fn follow_links(
+/// The links of `message`, and those found in its files, that hide where they lead; `true`: there are more than are
+/// followed. Reads every text once: not for the event loop where they are long.
+pub fn links_to_follow(
     message: &Message,
     found: &[FoundPart],
     brains: &Brains,
     follower: &dyn LinkFollower,
-) -> FollowedLinks {
+) -> (Vec<String>, bool) {
     let mut wanted: Vec<String> = Vec::new();
-    let mut left_out = Vec::new();
+    let mut more = false;
     let mut want = |url: String| {
         if !wanted.contains(&url) && follower.follows(&url, leads_elsewhere(&url, &brains.rules)) {
-            let list = if wanted.len() < follower.links_max() { &mut wanted } else { &mut left_out };
-            list.push(url);
+            // The first that is left out stays in the list: its place carries the gap.
+            more = wanted.len() >= follower.links_max();
+            if wanted.len() <= follower.links_max() {
+                wanted.push(url);
+            }
         }
     };
     for part in &message.parts {
@@ -50,19 +54,25 @@ pub async fn follow_links(
     for part in found {
         match &part.what {
             FoundParts::Link(url) => want(url.clone()),
-            FoundParts::Text(text) => links_in(text, TextRole::FileName).into_iter().for_each(|link| want(link.url)),
+            FoundParts::Text(text) => {
+                links_in(text, TextRole::FileName).into_iter().for_each(|link| want(link.url));
+            }
         }
     }
+    (wanted, more)
+}
+
+/// Asks where they lead, a few at a time.
+pub async fn follow_links((mut wanted, more): (Vec<String>, bool), follower: &dyn LinkFollower) -> FollowedLinks {
+    let left_out = if more { wanted.pop() } else { None };
     let asked = stream::iter(wanted).map(|url| async move {
         let followed = follower.follow(&url).await;
         (url, followed)
     });
     let mut followed: FollowedLinks = asked.buffer_unordered(FOLLOWED_AT_ONCE).collect().await;
-    let detail = "more links than are followed in one message (redirects.links_max)";
-    for url in left_out {
-        followed
-            .entry(url)
-            .or_insert_with(|| Followed { gap: Some((GapReason::Limits, detail.into())), ..Followed::default() });
+    if let Some(url) = left_out {
+        let detail = "more links than are followed in one message (redirects.links_max)";
+        followed.insert(url, Followed { gap: Some((GapReason::Limits, detail.into())), ..Followed::default() });
     }
     followed
 }

@@ -41,8 +41,7 @@ pub fn inspect_link(
     rules: &RuleSet,
     lists: Option<&Lists>,
 ) -> Inspection {
-    let mut judge =
-        Judge { place, span, rules, lists, findings: Vec::new(), score: 0.0, unscored: context.unscored };
+    let mut judge = Judge { place, span, rules, lists, findings: Vec::new(), score: 0.0, unscored: context.unscored };
     judge.link(url, 0);
     if let Some(shown) = &context.shown {
         judge.compare_with_shown(url, shown);
