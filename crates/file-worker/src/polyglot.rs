@@ -103,8 +103,9 @@ fn look_for_beginnings(thing: &Thing<'_>, bytes: &[u8], ctx: &mut Context<'_>) -
     let program = first_program(bytes);
     // Pictures that carry a PDF of themselves are common on macOS.
     let may_hold_pdf = !is_text && !matches!(thing.kind, Kind::Pdf | Kind::Wmf);
-    let pdf = may_hold_pdf.then(|| first_where(bytes, b"%PDF-", |rest| memchr::memmem::find(rest, b" obj").is_some()));
-    let pdf = pdf.flatten();
+    // Asked once, not for each header: a file of nothing but headers would be read as often to its end.
+    let last_object = may_hold_pdf.then(|| memchr::memmem::rfind(bytes, b" obj")).flatten();
+    let pdf = last_object.and_then(|last| memchr::memmem::find(&bytes[..last], b"%PDF-"));
     if let Some(at) = [first, program, pdf].into_iter().flatten().min() {
         let rest = &bytes[at..];
         state(thing, detect(rest, ""), ctx);

@@ -266,6 +266,16 @@ fn tables_and_flat_documents_that_run() {
 }
 
 #[test]
+fn beginnings_without_end_cost_no_more_than_others() {
+    for beginning in [&b"%PDF-"[..], b"PE\0\0", b"MZ", b"Rar!\x1a\x07", b"\x7fELF", b"<script", b"PK\x05\x06"] {
+        let bytes = [b"fLaC\x80\0\0\x22".to_vec(), beginning.repeat((8 << 20) / beginning.len())].concat();
+        let start = std::time::Instant::now();
+        seen("a.flac", &bytes);
+        assert!(start.elapsed().as_secs() < 12, "{beginning:?} took {:?}", start.elapsed());
+    }
+}
+
+#[test]
 fn a_large_file_ends_within_its_time() {
     // Numbers that no packer made, behind the head of a PDF: everything is searched, nothing is found.
     let mut state = 7u64;
