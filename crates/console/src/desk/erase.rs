@@ -1,12 +1,11 @@
 //! Forgetting a person (LGPD, GDPR): the contents of their messages, their files, the hashes their name is found by. The
 //! audit keeps that it was done, without whom it was about.
 
-use super::{Desk, DeskError, Done, Search, checked_reason};
+use super::{Desk, DeskError, Done, Search, checked_reason, view::tidy_sender};
 use crate::{
     actor::{Actor, Scope},
     audit::Action,
 };
-use guarita_message::DeliveryId;
 use guarita_spool::State;
 use serde::Serialize;
 
@@ -27,7 +26,7 @@ impl Desk {
     pub async fn erase_sender(&self, actor: &Actor, sender: &str, reason: &str) -> Done<Erased> {
         self.need(actor, Scope::Admin)?;
         let reason = checked_reason(reason)?;
-        let sender = sender.trim();
+        let sender = &tidy_sender(sender);
         if sender.is_empty() || sender.len() > SENDER_BYTES_MAX {
             return Err(DeskError::Wrong { field: "sender", problem: "must be a phone number or user id".into() });
         }
@@ -53,6 +52,7 @@ impl Desk {
             }
         }
         erased.entries = self.spool.erase_sender(sender).await?;
+        self.forget_exceptions_of(sender).await?;
         Ok(erased)
     }
 
@@ -70,9 +70,5 @@ impl Desk {
         let removed: std::io::Result<u64> =
             removed.await.map_err(|_| DeskError::Failed("removing files crashed; please report this".into()))?;
         removed.map_err(|error| DeskError::Failed(format!("a file could not be removed: {error}")))
-    }
-
-    pub(super) async fn erase_entry(&self, id: &DeliveryId) -> Done<()> {
-        Ok(self.spool.erase_entry(id).await?)
     }
 }

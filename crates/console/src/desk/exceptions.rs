@@ -115,7 +115,11 @@ impl Desk {
         };
         exception.id = id;
         // What is a person's stays out of the audit; the exception's number leads to it.
-        self.note(actor, Action::AddedException, &format!("exception:{id}"), &reason).await?;
+        if let Err(error) = self.note(actor, Action::AddedException, &format!("exception:{id}"), &reason).await {
+            // What has no row in the audit does not happen.
+            let _ = self.store.write(move |db| Ok(db.execute("DELETE FROM exceptions WHERE id = ?1", [id])?)).await;
+            return Err(error);
+        }
         self.apply_exceptions().await?;
         Ok(exception)
     }
@@ -123,11 +127,30 @@ impl Desk {
     pub async fn remove_exception(&self, actor: &Actor, id: i64, reason: &str) -> Done<()> {
         self.need(actor, Scope::Review)?;
         let reason = checked_reason(reason)?;
-        let removed = self.store.write(move |db| Ok(db.execute("DELETE FROM exceptions WHERE id = ?1", [id])?)).await?;
-        if removed == 0 {
+        if !in_force(&self.store, now_ms()).await?.iter().any(|known| known.id == id) {
             return Err(DeskError::NotFound("exception"));
         }
         self.note(actor, Action::RemovedException, &format!("exception:{id}"), &reason).await?;
+        self.store.write(move |db| Ok(db.execute("DELETE FROM exceptions WHERE id = ?1", [id])?)).await?;
+        self.apply_exceptions().await
+    }
+
+    /// A person who is forgotten is not remembered in a list.
+    pub(super) async fn forget_exceptions_of(&self, sender: &str) -> Done<()> {
+        let all = in_force(&self.store, now_ms()).await?;
+        let theirs = all.iter().filter(|one| one.kind == ExceptionKind::Sender && one.value == sender);
+        let theirs: Vec<i64> = theirs.map(|one| one.id).collect();
+        if theirs.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .write(move |db| {
+                for id in theirs {
+                    db.execute("DELETE FROM exceptions WHERE id = ?1", [id])?;
+                }
+                Ok(())
+            })
+            .await?;
         self.apply_exceptions().await
     }
 
@@ -181,7 +204,7 @@ fn checked_value(new: &NewException) -> Done<String> {
                 && domain.split('.').all(|label| (1..=63).contains(&label.len()) && !label.starts_with('-'));
             if right { Ok(domain) } else { wrong("must be a domain such as example.com, without https:// or a path") }
         }
-        ExceptionKind::Sender => Ok(value.trim_start_matches('+').to_owned()),
+        ExceptionKind::Sender => Ok(super::view::tidy_sender(value)),
         ExceptionKind::Rule if value.trim_matches('*').contains('/') && !value.contains(char::is_whitespace) => {
             Ok(value.to_owned())
         }

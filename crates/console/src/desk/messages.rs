@@ -25,12 +25,12 @@ impl Desk {
         if search.sender.is_some() {
             self.need(actor, Scope::Content)?;
         }
-        if search.terms.len() > Search::TERMS_MAX {
+        let mut filter = search.filter();
+        if filter.terms.len() > Search::TERMS_MAX {
             let problem = format!("at most {} words", Search::TERMS_MAX);
             return Err(DeskError::Wrong { field: "terms", problem });
         }
         let most = search.most.unwrap_or(Search::MOST).clamp(1, Search::MOST_MAX);
-        let mut filter = search.filter();
         filter.before = match search.cursor.as_deref().filter(|cursor| !cursor.is_empty()) {
             None => None,
             Some(cursor) => Some(

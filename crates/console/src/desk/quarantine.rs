@@ -12,7 +12,10 @@ use bytes::Bytes;
 use guarita_message::ContentHash;
 use guarita_spool::State;
 use serde::Deserialize;
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// How a held message is let go.
@@ -83,8 +86,9 @@ impl Desk {
         }
         self.note(actor, Action::Deleted, &record.id.0, &reason).await?;
         let report = self.report(&record.id).await?;
-        self.erase_files(report.media_ids().map(str::to_owned).collect()).await?;
-        self.erase_entry(&record.id).await
+        // The entry first: if it was put back in line meanwhile it is refused, and must keep its files.
+        self.spool.erase_entry(&record.id).await?;
+        self.erase_files(report.media_ids().map(str::to_owned).collect()).await.map(drop)
     }
 
     /// One of an entry's files, by its hash.
@@ -124,11 +128,12 @@ impl Desk {
         self.note(actor, Action::Downloaded, &record.id.0, &reason).await?;
         let salt = random::<11>()?;
         let (sender, receiver) = mpsc::channel(4);
+        let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
-            let mut out = Channel(sender);
+            let mut out = Channel { to: sender, runtime };
             if let Err(error) = archive::write(&mut out, &member, &mut *content, measured, salt) {
                 // The reader went away, or gets a body that ends too soon and says so.
-                let _ = out.0.blocking_send(Err(error));
+                let _ = out.to.try_send(Err(error));
             }
             drop(place);
         });
@@ -138,13 +143,21 @@ impl Desk {
 }
 
 /// Where a blocking writer hands its bytes to a response.
-struct Channel(mpsc::Sender<io::Result<Bytes>>);
+struct Channel {
+    to: mpsc::Sender<io::Result<Bytes>>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// A reader that takes nothing for so long has gone; its place is another's.
+const STALL_MAX: Duration = Duration::from_secs(60);
 
 impl Write for Channel {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(gone)?;
-        Ok(bytes.len())
+        let sent = self.to.send(Ok(Bytes::copy_from_slice(bytes)));
+        match self.runtime.block_on(async { tokio::time::timeout(STALL_MAX, sent).await }) {
+            Ok(Ok(())) => Ok(bytes.len()),
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())

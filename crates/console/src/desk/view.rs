@@ -201,7 +201,7 @@ impl Search {
             quarantine: self.quarantine,
             channel: self.channel,
             route: self.route.clone(),
-            sender: self.sender.clone(),
+            sender: self.sender.as_deref().map(tidy_sender),
             conversation: self.conversation.clone(),
             terms: self.terms.iter().flat_map(|words| words.split_whitespace()).map(term_of).collect(),
             received_from: self.received_from,
@@ -242,6 +242,13 @@ pub(crate) fn term_of(typed: &str) -> String {
     format!("word:{word}")
 }
 
+/// A phone number however it is written, as Meta writes it: digits alone. Anything else as it stands.
+pub(crate) fn tidy_sender(sender: &str) -> String {
+    let sender = sender.trim();
+    let is_number = sender.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '(' | ')' | '.'));
+    if is_number { sender.chars().filter(char::is_ascii_digit).collect() } else { sender.to_owned() }
+}
+
 /// Lanes whose entries hold messages of people.
 pub(crate) fn holds_messages(lane: Lane) -> bool {
     matches!(lane, Lane::Message | Lane::History)
@@ -250,6 +257,18 @@ pub(crate) fn holds_messages(lane: Lane) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_found_however_they_are_written() {
+        for (typed, expect) in [
+            ("+55 (11) 98765-4321", "5511987654321"),
+            (" 5511987654321 ", "5511987654321"),
+            ("BR.5511987654321", "BR.5511987654321"),
+            ("ana.souza", "ana.souza"),
+        ] {
+            assert_eq!(tidy_sender(typed), expect);
+        }
+    }
 
     #[test]
     fn what_is_typed_becomes_a_term() {
