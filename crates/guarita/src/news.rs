@@ -4,11 +4,11 @@
 use crate::{config::Settings, gateway::Inner};
 use guarita_alerts::{Alerts, Detection, Event, EventTarget, FindingsLog, Kind, Outbox, OutboxError, Span, Traces};
 use guarita_console::Desk;
-use guarita_message::{DeliveryId, Verdict};
+use guarita_message::{BACKEND, DeliveryId, Verdict, base_route};
 use guarita_pipeline::{Noted, Observer, Seen, Stage, VerdictChanged};
 use guarita_spool::{Spool as _, State};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
@@ -18,6 +18,9 @@ use std::{
 
 /// How often conditions are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Stands in the id of an event for a further backend, between the news' own id and the backend's name.
+const FURTHER: char = '-';
 
 /// Listens to the pipeline.
 pub struct Watch {
@@ -46,6 +49,12 @@ impl Watch {
     /// Where events go from now on, by route. Those without a url are left out.
     pub fn send_events_to(&self, targets: HashMap<String, EventTarget>) {
         *self.events.write().unwrap_or_else(PoisonError::into_inner) = targets;
+    }
+
+    /// Names under which the backends of an entry's route want events.
+    fn targets(&self, route: &str) -> Vec<String> {
+        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        events.keys().filter(|name| are_of_one_route(name, route)).cloned().collect()
     }
 
     fn target(&self, route: &str) -> Option<EventTarget> {
@@ -103,10 +112,21 @@ impl Observer for Watch {
     fn verdict_changed<'a>(&'a self, change: &'a VerdictChanged) -> Noted<'a> {
         Box::pin(async {
             let route = change.route.clone().unwrap_or_default();
-            let to_send = self.target(&route).is_some();
-            let event = Event { id: change.id.clone(), route, body: change.event().to_string().into_bytes() };
             // People are alerted by `alert_of_events`, from what is on disk.
-            self.outbox.note(event, to_send).await.map_err(|error| error.to_string())
+            let (said, said_error) = (change.event(), |error: OutboxError| error.to_string());
+            let targets = self.targets(&route);
+            let body = said.to_string().into_bytes();
+            let event = Event { id: change.id.clone(), route: route.clone(), body };
+            let first = self.outbox.note(event, targets.contains(&route)).await.map_err(said_error)?;
+            // The further backends of the route were given the file as well.
+            for other in targets.into_iter().filter(|other| *other != route) {
+                let id = format!("{}{FURTHER}{other}", change.id);
+                let mut said = said.clone();
+                said["id"] = id.clone().into();
+                let event = Event { id, route: other, body: said.to_string().into_bytes() };
+                self.outbox.note(event, true).await.map_err(said_error)?;
+            }
+            Ok(first)
         })
     }
 }
@@ -119,9 +139,9 @@ pub async fn watch_conditions(
     stopped: impl Future<Output = ()>,
 ) {
     let watching = async {
-        let mut told = Vec::new();
+        let (mut told, mut checks_before) = (Vec::new(), HashSet::new());
         loop {
-            look(&inner, &watch.alerts).await;
+            checks_before = look(&inner, &watch.alerts, checks_before).await;
             told = match alert_of_events(&watch, &desk, told).await {
                 Ok(told) => told,
                 Err(error) => {
@@ -138,12 +158,12 @@ pub async fn watch_conditions(
     }
 }
 
-/// Alerts of events that nobody was alerted of, and their place in the timeline of the entry. Those of the look before are marked now: the desk had time to pass them
-/// on, and a crash in between tells them twice rather than never.
+/// Alerts of events that nobody was alerted of, and puts them into the timeline of their entry. Those of the look before
+/// are marked now: the desk had time to pass them on, and a crash in between tells them twice rather than never.
 async fn alert_of_events(watch: &Watch, desk: &Desk, told_before: Vec<String>) -> Result<Vec<String>, OutboxError> {
     watch.outbox.mark_told(told_before).await?;
     let untold = watch.outbox.untold(1000).await?;
-    for event in &untold {
+    for event in untold.iter().filter(|event| !event.id.contains(FURTHER)) {
         let word = |key: &str| event.body[key].as_str().unwrap_or("?").to_owned();
         let detail = format!("{} → {}", word("before"), word("after"));
         let delivery = event.body["ref"].as_str().unwrap_or_default();
@@ -158,9 +178,19 @@ async fn alert_of_events(watch: &Watch, desk: &Desk, told_before: Vec<String>) -
     Ok(untold.into_iter().map(|event| event.id).collect())
 }
 
-async fn look(inner: &Inner, alerts: &Alerts) {
+/// The checks that were there; one that is there no longer (a route that went, one of many backends that came back) is
+/// nothing to worry about any more.
+async fn look(inner: &Inner, alerts: &Alerts, before: HashSet<String>) -> HashSet<String> {
     let config = &inner.settings.alerts;
-    for check in inner.readiness().await.checks {
+    let checks = inner.readiness().await.checks;
+    let names: HashSet<String> = checks.iter().map(|check| check.name.clone()).collect();
+    for gone in before.into_iter().filter(|name| !names.contains(name)) {
+        if let Some(route) = gone.strip_prefix("backend ") {
+            alerts.holds(Kind::BackendDown, route, false, "");
+        }
+        metrics::gauge!("guarita_ready", "check" => gone).set(1.0);
+    }
+    for check in checks {
         metrics::gauge!("guarita_ready", "check" => check.name.clone()).set(if check.ok { 1.0 } else { 0.0 });
         let (name, down) = (check.name.as_str(), !check.ok && !check.warning);
         if matches!(name, "clamav" | "sandbox") {
@@ -185,11 +215,18 @@ async fn look(inner: &Inner, alerts: &Alerts) {
         let low = free < config.disk_free_bytes_min;
         alerts.holds(Kind::DiskNearlyFull, "", low, &format!("{:.1} GB free", free as f64 / 1e9));
     }
+    names
 }
 
 fn free_bytes(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(stat.f_bavail * stat.f_frsize)
+}
+
+/// `sales`, `sales#2` (its second backend) and `sales!blocked` (held) are of one route.
+fn are_of_one_route(one: &str, other: &str) -> bool {
+    let plain = |name: &str| base_route(name).split(BACKEND).next().unwrap_or_default().to_owned();
+    plain(one) == plain(other)
 }
 
 /// What files are looked at with, as one text; `None` while a scanner is not ready.
@@ -215,4 +252,22 @@ pub fn stamp_of(value: &impl Hash) -> u64 {
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_backend_of_a_route_is_told_and_no_other() {
+        for (one, other, same) in [
+            ("sales", "sales", true),
+            ("sales#2", "sales", true),
+            ("sales", "sales#3!blocked", true),
+            ("sales", "sales-2", false),
+            ("sales", "support#2", false),
+        ] {
+            assert_eq!(are_of_one_route(one, other), same, "{one} {other}");
+        }
+    }
 }
