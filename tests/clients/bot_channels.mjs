@@ -28,14 +28,15 @@ async function botly() {
   app.use(express.json({ verify: bot.getVerifySignature(BACKEND_SECRET) }));
   app.use(bot.router());
   // recipe botly: end
-  const saw = async (sender, message, text, files) => {
-    const urls = files.map((file) => file.payload?.url).filter(Boolean);
-    const said = message.message;
-    tell({ event: "message", id: said.mid, text, files: urls, downloads: await Promise.all(urls.map(fetched)), guarita: said.guarita });
+  const saw = async (said, urls) => {
+    const downloads = await Promise.all(urls.map(fetched));
+    tell({ event: "message", id: said.mid, text: said.text ?? null, files: urls, downloads, guarita: said.guarita });
   };
   // recipe botly: begin
-  bot.on("message", (sender, message, data) => saw(sender, message, data.text, [])); // message.message.guarita: what Guarita saw
-  bot.on("attachment", (sender, message, files) => saw(sender, message, message.message.text, message.message.attachments));
+  bot.on("message", (sender, message, data) => {
+    const urls = Object.values(data.attachments ?? {}).flat(); // on Guarita's media door; no token needed
+    saw(message.message, urls); // message.message.guarita is what Guarita saw
+  });
   // recipe botly: end
   bot.on("error", (error) => tell({ event: "error", error: String(error) }));
   bot.on("complete_message", (body) => tell({ event: "post", raw: JSON.stringify(body) }));
