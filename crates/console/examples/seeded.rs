@@ -119,6 +119,7 @@ async fn fill(seeded: &mut Seeded) {
         category: Category::Scam,
         severity: Severity::Medium,
         title: "A parcel is said to wait for a fee".into(),
+        why: "Carriers do not ask for fees in a chat; the link leads to a page that takes the card.".into(),
         evidence: Finding::evidence_of("sua encomenda foi taxada"),
         span: Some((10, 34)),
         shadow: true,

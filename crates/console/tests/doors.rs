@@ -34,8 +34,8 @@ fn form(fields: &[(&str, &str)]) -> String {
 /// The session cookie that an answer sets; empty: none.
 fn cookie_of(answer: &Answer) -> String {
     let all = answer.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
-    let ours = all.filter(|value| value.starts_with("guarita=") || value.starts_with("__Host-guarita="));
-    ours.last().and_then(|value| value.split(';').next()).unwrap_or_default().to_owned()
+    let mut ours = all.filter(|value| value.starts_with("guarita=") || value.starts_with("__Host-guarita="));
+    ours.next_back().and_then(|value| value.split(';').next()).unwrap_or_default().to_owned()
 }
 
 /// The token in a page's form.

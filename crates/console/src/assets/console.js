@@ -27,11 +27,18 @@
 
   // ---- parts that stay fresh: <div data-live="/address" data-every="5"> ----
 
-  const pauses = new Map();
+  // A tab that is left open must not keep its session alive: without anybody there, nothing is asked any more.
+  const leftAloneMillis = 20 * 60 * 1000;
+  let touched = Date.now();
+  for (const sign of ["pointermove", "pointerdown", "keydown", "scroll"]) {
+    addEventListener(sign, () => { touched = Date.now(); }, { passive: true, capture: true });
+  }
 
   async function refresh(part) {
-    if (document.hidden) return;
+    if (document.hidden || Date.now() - touched > leftAloneMillis) return;
     const answer = await fetch(part.dataset.live, { headers: { "X-Guarita-Fragment": "1" }, credentials: "same-origin" });
+    // The session is over: the log-in says so better than old figures do.
+    if (answer.status === 401) location.reload();
     if (answer.redirected || !answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
     if (!fresh) return;
@@ -58,9 +65,9 @@
         wait = Math.min(wait * 2, 60000);
         part.setAttribute("aria-busy", "true");
       }
-      pauses.set(part, setTimeout(turn, wait));
+      setTimeout(turn, wait);
     };
-    pauses.set(part, setTimeout(turn, every));
+    setTimeout(turn, every);
   }
 
   // ---- endless lists: the link to older ones fetches them in place when it comes into view ----

@@ -143,7 +143,7 @@ fn form(look: &Look, asked: &Asked) -> Markup {
                     label for="q" { (words.t("messages.words")) }
                     input id="q" name="q" type="search" value=(asked.words) placeholder=(words.t("messages.words_hint")) maxlength="300" autocomplete="off" data-search;
                 }
-                fieldset class="wide" {
+                fieldset class="wider" {
                     legend { (words.t("messages.verdict")) }
                     div class="chips" {
                         @for verdict in Verdict::ALL {
