@@ -2,10 +2,14 @@
 
 use crate::{Annotate, Parts, RouteSettings, files::SeenFile, process::JudgedMessage};
 use guarita_media::MediaState;
-use guarita_message::{Action, Channel, Decision, DeliveryId, Inspection, Message, PartBody, TextEdit};
+use guarita_message::{
+    Action, Category, Channel, Decision, DeliveryId, FileReport, GapReason, Inspection, Message, PartBody, Severity,
+    TextEdit, Verdict,
+};
 use guarita_policy::notice;
 use guarita_webhook::{MediaRewrite, MediaUrl, Order, Withhold};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 /// Bound of `X-Guarita-Findings` (SPEC 6).
 const FINDINGS_HEADER_BYTES_MAX: usize = 4096;
@@ -21,7 +25,7 @@ pub(crate) fn order(
 ) -> Order {
     let JudgedMessage { message, inspection, decision, files, .. } = judged;
     let mut order = Order::of(&message.pointer);
-    order.annotation = (route.annotate == Annotate::Message).then(|| annotation(judged, id, released_by).to_string());
+    order.annotation = (route.annotate == Annotate::Message).then(|| annotation(judged, id, released_by));
     order.edits.clone_from(&decision.edits);
     for place in &decision.withheld {
         let name = shown_name(message, inspection, place, &decision.edits);
@@ -84,42 +88,77 @@ fn replacement_id(parts: &Parts, message: &Message, place: &str) -> String {
     parts.index.minted_id(&[&message.account, &message.id, place, "withheld"])
 }
 
-/// The value of `guarita` in a message object (SPEC 6).
-pub(crate) fn annotation(judged: &JudgedMessage, id: &DeliveryId, released_by: Option<&str>) -> Value {
+/// The value of `guarita` in a message object (SPEC 6), in this order.
+#[derive(Serialize)]
+struct Annotation<'a> {
+    version: u32,
+    verdict: Verdict,
+    action: Action,
+    findings: Vec<ShownFinding<'a>>,
+    gaps: Vec<ShownGap<'a>>,
+    files: Vec<FileReport>,
+    r#ref: &'a DeliveryId,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    released: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    first_contact: bool,
+}
+
+#[derive(Serialize)]
+struct ShownFinding<'a> {
+    rule: &'a str,
+    category: Category,
+    severity: Severity,
+    r#where: &'a str,
+    title: &'a str,
+    evidence: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    inside: &'a str,
+}
+
+#[derive(Serialize)]
+struct ShownGap<'a> {
+    reason: GapReason,
+    r#where: &'a str,
+    scanner: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    inside: &'a str,
+}
+
+fn annotation(judged: &JudgedMessage, id: &DeliveryId, released_by: Option<&str>) -> String {
     let JudgedMessage { message, inspection, decision, .. } = judged;
     let files = inspection.files.iter().map(|file| {
         let name = shown_name(message, inspection, &file.place, &decision.edits);
-        guarita_message::FileReport { name, ..file.clone() }
+        FileReport { name, ..file.clone() }
     });
-    let findings = inspection.findings.iter().filter(|finding| !finding.shadow).map(|finding| {
-        let mut object = json!({
-            "rule": finding.rule, "category": finding.category, "severity": finding.severity,
-            "where": finding.place, "title": finding.title, "evidence": shown_evidence(message, decision, &finding.evidence),
-        });
-        if !finding.inside.is_empty() {
-            object["inside"] = json!(finding.inside);
-        }
-        object
+    let findings = inspection.findings.iter().filter(|finding| !finding.shadow).map(|finding| ShownFinding {
+        rule: &finding.rule,
+        category: finding.category,
+        severity: finding.severity,
+        r#where: &finding.place,
+        title: &finding.title,
+        evidence: shown_evidence(message, decision, &finding.evidence),
+        inside: &finding.inside,
     });
-    let gaps = inspection.gaps.iter().map(|gap| {
-        let mut object = json!({"reason": gap.reason, "where": gap.place, "scanner": gap.scanner});
-        if !gap.inside.is_empty() {
-            object["inside"] = json!(gap.inside);
-        }
-        object
+    let gaps = inspection.gaps.iter().map(|gap| ShownGap {
+        reason: gap.reason,
+        r#where: &gap.place,
+        scanner: &gap.scanner,
+        inside: &gap.inside,
     });
-    let mut value = json!({
-        "version": 1, "verdict": decision.verdict, "action": decision.action,
-        "findings": findings.collect::<Vec<_>>(), "gaps": gaps.collect::<Vec<_>>(), "files": files.collect::<Vec<_>>(),
-        "ref": id,
-    });
-    if released_by.is_some() {
-        value["released"] = json!(true);
-    }
-    if judged.first_contact {
-        value["first_contact"] = json!(true);
-    }
-    value
+    let annotation = Annotation {
+        version: 1,
+        verdict: decision.verdict,
+        action: decision.action,
+        findings: findings.collect(),
+        gaps: gaps.collect(),
+        files: files.collect(),
+        r#ref: id,
+        released: released_by.is_some(),
+        first_contact: judged.first_contact,
+    };
+    // Words, numbers and lists: there is nothing in it that cannot be written.
+    serde_json::to_string(&annotation).unwrap_or_else(|_| "{}".to_owned())
 }
 
 /// `X-Guarita-Findings`: compact JSON, percent-encoded, the worst findings first and as many as fit.

@@ -14,9 +14,12 @@ use crate::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use guarita_deliver::{GIVE_UP_MILLIS, Outcome, Outgoing, REFUSALS_MAX, wait_before_retry};
-use guarita_message::{Decision, Inspection, Lane, Message, PartBody, UNMATCHED, Verdict, base_route, held_because};
+use guarita_message::{
+    Channel, Decision, Inspection, Lane, Message, PartBody, UNMATCHED, Verdict, base_route, held_because,
+};
 use guarita_policy::{Circumstances, decide, except};
 use guarita_spool::{Claimed, Decided, Filter, Finish, Spool, SpoolError};
+use serde::Serialize;
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
@@ -329,7 +332,7 @@ impl Pipeline {
         }
         Ok(Judged::Decided(Decided {
             verdict: judged.iter().map(|judged| judged.decision.verdict).max().unwrap_or(Verdict::Clean),
-            body: (rewritten != *body).then_some(rewritten),
+            body: (rewritten[..] != body[..]).then_some(rewritten),
             findings_header: (route.annotate == Annotate::Headers).then(|| findings_header(&judged)),
             report: report(&judged),
             quarantine,
@@ -392,7 +395,7 @@ impl Pipeline {
 
     async fn deliver(&self, route: &RouteSettings, claimed: &Claimed, decided: Decided, stages: &Stages) -> Finish {
         let began = stages.begin();
-        let body = decided.body.unwrap_or_else(|| claimed.body.clone());
+        let body = decided.body.map_or_else(|| claimed.body.clone(), Bytes::from);
         let outcome = route
             .backend
             .deliver(Outgoing {
@@ -402,7 +405,7 @@ impl Pipeline {
                 lane: claimed.lane,
                 findings_header: decided.findings_header,
                 released_by: claimed.released_by.clone(),
-                body: Bytes::from(body),
+                body,
             })
             .await;
         let now = self.parts.now_ms();
@@ -545,19 +548,37 @@ pub(crate) fn texts_of(message: &Message) -> Vec<String> {
 
 /// What the console shows of it later: everything seen and decided, message by message.
 fn report(judged: &[JudgedMessage]) -> Vec<u8> {
-    let messages: Vec<_> = judged
-        .iter()
-        .map(|judged| {
-            serde_json::json!({
-                "id": judged.message.id, "kind": judged.message.kind, "pointer": judged.message.pointer,
-                "channel": judged.message.channel, "inspection": judged.inspection, "decision": judged.decision,
-                "media": judged.files.iter().filter_map(|file| {
-                    Some(serde_json::json!({"where": file.place, "id": file.id.as_ref()?}))
-                }).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    serde_json::json!({"version": 1, "messages": messages}).to_string().into_bytes()
+    #[derive(Serialize)]
+    struct Report<'a> {
+        version: u32,
+        messages: Vec<Reported<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Reported<'a> {
+        id: &'a str,
+        kind: &'a str,
+        pointer: &'a str,
+        channel: Channel,
+        inspection: &'a Inspection,
+        decision: &'a Decision,
+        media: Vec<Media<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Media<'a> {
+        r#where: &'a str,
+        id: &'a str,
+    }
+    let messages = judged.iter().map(|JudgedMessage { message, inspection, decision, files }| Reported {
+        id: &message.id,
+        kind: &message.kind,
+        pointer: &message.pointer,
+        channel: message.channel,
+        inspection,
+        decision,
+        media: files.iter().filter_map(|file| Some(Media { r#where: &file.place, id: file.id.as_deref()? })).collect(),
+    });
+    // Words, numbers and lists: there is nothing in them that cannot be written.
+    serde_json::to_vec(&Report { version: 1, messages: messages.collect() }).unwrap_or_default()
 }
 
 /// Growing waits while a scanner is blind, and a last look right at the deadline.

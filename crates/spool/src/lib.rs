@@ -17,6 +17,7 @@ pub use key::{KeyError, StorageKey};
 pub use memory::MemorySpool;
 pub use sqlite::{OpenError, SqliteSpool};
 
+use bytes::Bytes;
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
 use std::{future::Future, pin::Pin};
 
@@ -66,7 +67,7 @@ pub struct Claimed {
     /// Its age counts from here: receipt, or the last time a person put it back in line.
     pub since_ms: Millis,
     /// The body as Meta sent it (or the part of it that belongs to this conversation).
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// What was decided before a crash or a failed attempt; never judged a second time.
     pub decided: Option<Decided>,
     /// Attempts at delivery since `since_ms`. Looks while held for a scanner are in `looks`.

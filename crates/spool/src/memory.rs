@@ -146,7 +146,7 @@ impl Inside {
                 conversation: entry.new.conversation.clone(),
                 received_ms: entry.record.received_ms,
                 since_ms: entry.record.put_back_ms.unwrap_or(entry.record.received_ms),
-                body: entry.new.body.clone(),
+                body: entry.new.body.clone().into(),
                 decided: entry.decided.clone().filter(|_| entry.record.state == State::Decided),
                 attempts: entry.record.attempts,
                 looks: entry.record.looks,
@@ -436,7 +436,7 @@ impl Spool for MemorySpool {
     fn release(&self, now: Millis, id: &DeliveryId, by: &str) -> Pending<'_, ()> {
         self.at(Some(now), |inside| {
             let entry = inside.put_back(now, id, State::Received)?;
-            (entry.record.decided_ms, entry.record.verdict) = (None, None);
+            (entry.record.decided_ms, entry.record.verdict, entry.record.quarantine) = (None, None, false);
             entry.record.released_by = Some(by.to_owned());
             entry.terms.clear();
             Ok(())

@@ -5,9 +5,10 @@
 
 use crate::{
     Millis,
-    place::Seq,
+    place::{Place, Seq},
     seal::{Name, RouteTag, route_tag},
 };
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map::Entry};
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,9 @@ struct Lease {
     decided: bool,
     /// Its end is being written; it neither runs out nor takes a second result meanwhile.
     ending: bool,
+    /// What was handed out: the random part of its id, and the body, so that what is decided can be kept as what differs
+    /// from it.
+    handed: Option<(u64, Bytes)>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +54,8 @@ pub(crate) struct Queue {
     /// Fronts that wait for a time.
     later: BTreeMap<(Millis, Seq), Name>,
     leases: HashMap<Seq, Lease>,
+    /// Decisions that are stored, but not yet in the entry's own row, and when they were made.
+    deferred: HashMap<Seq, Millis>,
     lease_ends: BTreeSet<(Millis, Seq)>,
     waiting: usize,
 }
@@ -171,7 +177,7 @@ impl Queue {
             self.waiting -= 1;
             let until = now.saturating_add(lease);
             *self.out.entry(route_tag(&conversation)).or_default() += 1;
-            self.leases.insert(seq, Lease { conversation, until, decided, ending: false });
+            self.leases.insert(seq, Lease { conversation, until, decided, ending: false, handed: None });
             self.lease_ends.insert((until, seq));
             claimed.push(seq);
         }
@@ -198,6 +204,33 @@ impl Queue {
         lease.ending = true;
         self.lease_ends.remove(&(lease.until, seq));
         Ok(lease.decided)
+    }
+
+    /// Remembers what a claim hands out, as long as it lasts.
+    pub fn hand_out(&mut self, place: &Place, body: &Bytes) {
+        if let Some(lease) = self.leases.get_mut(&place.seq) {
+            lease.handed = Some((place.salt, body.clone()));
+        }
+    }
+
+    pub fn handed_out(&self, seq: Seq) -> Option<&(u64, Bytes)> {
+        self.leases.get(&seq)?.handed.as_ref()
+    }
+
+    pub fn defer(&mut self, seq: Seq, decided_ms: Millis) {
+        self.deferred.insert(seq, decided_ms);
+    }
+
+    pub fn undefer(&mut self, seq: Seq) {
+        self.deferred.remove(&seq);
+    }
+
+    pub fn deferred(&self, seq: Seq) -> Option<Millis> {
+        self.deferred.get(&seq).copied()
+    }
+
+    pub fn all_deferred(&self) -> Vec<(Seq, Millis)> {
+        self.deferred.iter().map(|(seq, at)| (*seq, *at)).collect()
     }
 
     pub fn set_decided(&mut self, seq: Seq) {

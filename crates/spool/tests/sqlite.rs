@@ -84,6 +84,71 @@ async fn what_was_answered_is_there_after_a_crash_and_leases_are_not() {
 }
 
 #[tokio::test]
+async fn a_clean_decision_survives_a_crash_before_its_entry_tells_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = SqliteSpool::open(&config(folder.path())).unwrap();
+    let clean = |body: &[u8]| Decided { verdict: Verdict::Clean, body: Some(body.to_vec()), ..decided() };
+    let body = [&b"as it came, long enough that what differs is kept alone; "[..], &[b'x'; 200]].concat();
+    let sent = [&b"as it goes on: "[..], &body].concat();
+    let mut ids = Vec::new();
+    for (conversation, decision) in
+        [("a", Some(clean(&sent))), ("b", Some(clean(b"other"))), ("c", None), ("d", Some(decided()))]
+    {
+        let id = store(&spool, entry(conversation, conversation, body.clone())).await;
+        spool.claim(T, LEASE, 9).await.unwrap();
+        if let Some(decision) = decision {
+            spool.record_decided(T + 1, &id, decision).await.unwrap();
+        }
+        ids.push(id);
+    }
+    // While it runs, nobody can tell the difference, nor does a lease that ran out lead to a second opinion.
+    let states = |of| Filter { states: vec![of], ..Filter::default() };
+    let check = async |spool: &SqliteSpool| {
+        let found = async |filter| spool.list(filter, 9).await.unwrap().into_iter().map(|r| r.id).collect::<Vec<_>>();
+        assert_eq!(found(states(State::Decided)).await, [&ids[3], &ids[1], &ids[0]].map(Clone::clone));
+        assert_eq!(found(states(State::Received)).await, [ids[2].clone()]);
+        let clean = Filter { verdicts: vec![Verdict::Clean], ..Filter::default() };
+        assert_eq!(found(clean).await, [&ids[1], &ids[0]].map(Clone::clone));
+        assert_eq!(spool.content(&ids[0]).await.unwrap().sent.as_ref(), Some(&sent));
+        let record = spool.record(&ids[0]).await.unwrap().unwrap();
+        assert_eq!((record.state, record.verdict), (State::Decided, Some(Verdict::Clean)));
+        assert_eq!(spool.counts().await.unwrap().by_state[..2], [(State::Received, 1), (State::Decided, 3)]);
+    };
+    check(&spool).await;
+    assert_eq!(spool.record(&ids[0]).await.unwrap().unwrap().decided_ms, Some(T + 1));
+    let again = spool.claim(T + LEASE, LEASE, 9).await.unwrap();
+    assert_eq!(again.len(), 4);
+    assert_eq!(again[0].decided.as_ref().unwrap().body.as_ref(), Some(&sent));
+    check(&spool).await;
+
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let after = SqliteSpool::open(&config(copy.path())).unwrap();
+    check(&after).await;
+    let claimed = after.claim(T, LEASE, 9).await.unwrap();
+    assert_eq!(claimed[0].decided, Some(clean(&sent)));
+    assert_eq!(claimed[1].decided, Some(clean(b"other")));
+    assert_eq!((&claimed[2].decided, claimed[3].decided.as_ref()), (&None, Some(&decided())));
+    for finish in [Finish::RetryAt { at: T, error: String::new() }, Finish::DeadLettered { error: String::new() }] {
+        after.finish(T, &ids[0], finish).await.unwrap();
+        assert_eq!(after.record(&ids[0]).await.unwrap().unwrap().verdict, Some(Verdict::Clean));
+        if after.claim(T, LEASE, 9).await.unwrap().is_empty() {
+            after.retry(T, &ids[0]).await.unwrap();
+            assert_eq!(after.claim(T, LEASE, 9).await.unwrap()[0].decided, Some(clean(&sent)));
+        }
+    }
+    after.finish(T, &ids[0], Finish::Delivered).await.unwrap();
+    let history = after.history(T, T + 1, 1).await.unwrap();
+    assert_eq!(
+        history[0].by_verdict,
+        [(Verdict::Clean, 2), (Verdict::Suspicious, 0), (Verdict::Unscanned, 0), (Verdict::Malicious, 1)]
+    );
+}
+
+#[tokio::test]
 async fn nothing_readable_is_on_disk_and_files_are_for_their_owner() {
     let folder = tempfile::tempdir().unwrap();
     let spool = SqliteSpool::open(&config(folder.path())).unwrap();

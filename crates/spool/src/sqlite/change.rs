@@ -159,10 +159,13 @@ impl Change<'_> {
     /// The claimed entry, marked as ending, and whether it was decided; or why not.
     fn held(&mut self, now: Millis, id: &DeliveryId) -> Result<std::result::Result<(Place, bool), SpoolError>> {
         let Some(place) = Place::of(id) else { return Ok(Err(SpoolError::NotFound(id.clone()))) };
-        let held = self.shared.live().queue.begin_ending(now, place.seq);
-        if let Ok(decided) = held {
-            self.ending.push(place.seq);
-            return Ok(Ok((place, decided)));
+        {
+            let queue = &mut self.shared.live().queue;
+            let same = queue.handed_out(place.seq).is_some_and(|(salt, _)| *salt == place.salt);
+            if same && let Ok(decided) = queue.begin_ending(now, place.seq) {
+                self.ending.push(place.seq);
+                return Ok(Ok((place, decided)));
+            }
         }
         Ok(Err(match self.find(place)? {
             Some(_) => SpoolError::LeaseLost(id.clone()),
@@ -177,17 +180,24 @@ impl Change<'_> {
         };
         let mut before = None;
         if decided {
-            before = self.find(place)?.and_then(|found| found.verdict);
+            before = match self.shared.live().queue.deferred(place.seq) {
+                Some(_) => Some(Verdict::Clean),
+                None => self.find(place)?.and_then(|found| found.verdict),
+            };
             self.forget_terms(place.seq)?;
         }
-        let changed = self
-            .conn
-            .prepare_cached(
-                "UPDATE entries SET verdict = ?3, quarantine = ?4, decided_ms = ?5 WHERE seq = ?1 AND salt = ?2",
-            )?
-            .execute((int(place.seq), int(place.salt), decision.verdict.as_str(), decision.quarantine, int(now)))?;
-        if changed == 0 {
-            return Ok(Outcome::Refused(SpoolError::NotFound(id.clone())));
+        // The usual case writes nothing to the entry's row: `finish` will, and after a crash the decision's row tells.
+        let deferred = decision.deferred() && !decided;
+        if !deferred {
+            let changed = self
+                .conn
+                .prepare_cached(
+                    "UPDATE entries SET verdict = ?3, quarantine = ?4, decided_ms = ?5 WHERE seq = ?1 AND salt = ?2",
+                )?
+                .execute((int(place.seq), int(place.salt), decision.verdict.as_str(), decision.quarantine, int(now)))?;
+            if changed == 0 {
+                return Ok(Outcome::Refused(SpoolError::NotFound(id.clone())));
+            }
         }
         self.conn
             .prepare_cached("INSERT OR REPLACE INTO decisions (seq, sealed) VALUES (?1, ?2)")?
@@ -204,7 +214,7 @@ impl Change<'_> {
             self.moved(&place, State::Received, State::Decided);
         }
         self.minutes.judged(&place, before, Some(decision.verdict));
-        Ok(Outcome::Done)
+        Ok(if deferred { Outcome::Deferred } else { Outcome::Done })
     }
 
     fn note_terms(&self, seq: Seq, terms: &[u8]) -> Result<()> {
@@ -241,10 +251,19 @@ impl Change<'_> {
             Ok(held) => held,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
+        let deferred = self.shared.live().queue.deferred(place.seq).map(int);
         let (seq, salt, now) = (int(place.seq), int(place.salt), int(now));
         let short = |error: &str| error.chars().take(ERROR_CHARS_MAX).collect::<String>();
         let run = |sql, values: &[&dyn rusqlite::ToSql]| self.conn.prepare_cached(sql)?.execute(values);
+        if let Some(decided_ms) = deferred.filter(|_| !matches!(finish, Finish::Delivered)) {
+            write_deferred(self.conn, place.seq, decided_ms)?;
+        }
         let (changed, state) = match finish {
+            Finish::Delivered if deferred.is_some() => {
+                let sql = "UPDATE entries SET state = 1, finished_ms = ?3, next_ms = NULL, attempts = attempts + 1, \
+                           verdict = 'clean', decided_ms = ?4 WHERE seq = ?1 AND salt = ?2";
+                (run(sql, &[&seq, &salt, &now, &deferred])?, Some(State::Delivered))
+            }
             Finish::Delivered => {
                 let sql = "UPDATE entries SET state = 1, finished_ms = ?3, next_ms = NULL, attempts = attempts + 1 \
                            WHERE seq = ?1 AND salt = ?2";
@@ -303,10 +322,11 @@ impl Change<'_> {
         };
         self.conn
             .prepare_cached(
-                "UPDATE entries SET state = 0, decided_ms = NULL, verdict = NULL, finished_ms = NULL, next_ms = NULL, \
-                 attempts = 0, looks = 0, put_back_ms = ?3, released_by = ?2 WHERE seq = ?1",
+                "UPDATE entries SET state = 0, decided_ms = NULL, verdict = NULL, quarantine = 0, finished_ms = NULL, \
+                 next_ms = NULL, attempts = 0, looks = 0, put_back_ms = ?3, released_by = ?2 WHERE seq = ?1",
             )?
             .execute((int(place.seq), by, int(now)))?;
+        self.conn.prepare_cached("DELETE FROM decisions WHERE seq = ?1")?.execute([int(place.seq)])?;
         self.forget_terms(place.seq)?;
         self.moved(&place, state_of(found.state, found.decided), State::Received);
         self.minutes.judged(&place, found.verdict, None);
@@ -347,6 +367,13 @@ impl Change<'_> {
             None => Ok(Outcome::Refused(SpoolError::NotFound(id.clone()))),
         }
     }
+}
+
+/// A decision that stood in its own table alone comes into the entry's row.
+pub(super) fn write_deferred(conn: &Connection, seq: Seq, decided_ms: i64) -> Result<()> {
+    conn.prepare_cached("UPDATE entries SET verdict = 'clean', decided_ms = ?2 WHERE seq = ?1 AND state = 0")?
+        .execute((int(seq), decided_ms))
+        .map(drop)
 }
 
 struct Found {

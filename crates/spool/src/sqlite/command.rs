@@ -61,10 +61,19 @@ pub(super) struct Decision {
     pub summary: Option<Vec<u8>>,
 }
 
+impl Decision {
+    /// Need the entry's own row not tell of it yet?
+    pub fn deferred(&self) -> bool {
+        self.verdict == Verdict::Clean && !self.quarantine
+    }
+}
+
 /// What a command comes to, if its transaction is committed.
 pub(super) enum Outcome {
     Appended(Vec<AppendOutcome>),
     Done,
+    /// Decided; the entry's row does not say so yet.
+    Deferred,
     Swept(Swept),
     /// Entries emptied, and the (cut) names taken from them.
     Erased(u64, HashSet<(i64, Seq)>),

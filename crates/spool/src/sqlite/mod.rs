@@ -22,6 +22,7 @@ use crate::{
     place::{MILLIS_MAX, Place},
     seal::{Column, Kind, Sealer, random},
 };
+use bytes::Bytes;
 use command::{Command, Decision, Prepared, Reply};
 use guarita_message::DeliveryId;
 use live::Shared;
@@ -111,6 +112,7 @@ impl SqliteSpool {
         if known != check {
             return Err(OpenError::WrongKey(key_file));
         }
+        conn.execute_batch(schema::HEAL).map_err(database)?;
         let shared = Arc::new(Shared::new(sealer, config.clone()));
         let writer = writer::Writer::load(conn, shared.clone()).map_err(database)?;
         let (commands, received) = mpsc::channel();
@@ -204,7 +206,7 @@ impl SqliteSpool {
                 conversation: entry.conversation,
                 received_ms,
                 since_ms: received_ms,
-                body: entry.body,
+                body: entry.body.into(),
                 decided: None,
                 attempts: 0,
                 looks: 0,
@@ -217,9 +219,9 @@ impl SqliteSpool {
         let sealer = &self.shared.sealer;
         let seal =
             |column, pieces: &[&[u8]]| sealer.seal(place.millis, place.salt, column, pieces).map_err(SpoolError::Disk);
-        let ([a, b, c, d], fields) = (content::decision_lengths(decided), content::decision_fields(decided));
-        let [body, header, report, summary] = fields.map(Option::unwrap_or_default);
-        let sealed = seal(Column::Decision, &[&a, body, &b, header, &c, report, &d, summary])?;
+        let received = self.shared.live().queue.handed_out(place.seq).map(|(_, body)| body.clone());
+        let pieces = content::DecisionPieces::of(decided, received.as_deref());
+        let (sealed, summary) = (seal(Column::Decision, &pieces.pieces())?, pieces.summary());
         let apart = sealed.len() > read::SUMMARY_WITHIN && !summary.is_empty();
         let summary = if apart { Some(seal(Column::Summary, &[summary])?) } else { None };
         let mut terms: Vec<[u8; 8]> = Vec::new();
@@ -249,8 +251,14 @@ impl SqliteSpool {
         let mut claimed = Vec::with_capacity(read.len());
         for entry in read {
             match entry {
-                Ok(entry) => claimed.push(entry),
+                Ok(entry) => {
+                    if let Some(place) = Place::of(&entry.id) {
+                        self.shared.live().queue.hand_out(&place, &entry.body);
+                    }
+                    claimed.push(entry);
+                }
                 Err(place) => {
+                    self.shared.live().queue.hand_out(&place, &Bytes::new());
                     tracing::error!(id = %place.id(), "stored content does not decrypt; the entry is a dead letter now");
                     let finish = Finish::DeadLettered { error: SpoolError::Damaged(place.id().0).to_string() };
                     let id = place.id();
@@ -323,7 +331,12 @@ impl Spool for SqliteSpool {
                 let mut live = self.shared.live();
                 for seq in live.queue.claim_shared(now, lease, most, most_of_one) {
                     match live.take_fresh(seq) {
-                        Some(fresh) => claimed.push(fresh),
+                        Some(fresh) => {
+                            if let Some(place) = Place::of(&fresh.id) {
+                                live.queue.hand_out(&place, &fresh.body);
+                            }
+                            claimed.push(fresh);
+                        }
                         None => elsewhere.push(seq),
                     }
                 }
@@ -378,7 +391,9 @@ impl Spool for SqliteSpool {
         let place = Place::of(id);
         Box::pin(async move {
             let Some(place) = place else { return Ok(None) };
-            self.readers.run(move |conn| read::record_at(conn, place)).await
+            let deferred = self.shared.live().queue.deferred(place.seq).map(|at| (place.seq, at)).into_iter().collect();
+            let found = self.readers.run(move |conn| read::record_at(conn, place)).await?;
+            Ok(found.map(|record| read::told(place, record, &deferred)))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Everything that only looks: on connections of their own, so that the console never holds up the writer.
 
 use super::{
-    content::{Received, read_decision},
+    content::{Received, read_decision, read_summary},
     index::short,
     rows::{RECORD, disk, int, record, uint},
     schema,
@@ -14,6 +14,7 @@ use crate::{
 use guarita_message::{DeliveryId, Verdict};
 use rusqlite::{Connection, OptionalExtension, Result};
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -57,6 +58,18 @@ impl Readers {
     }
 }
 
+/// Decisions that the entries' own rows do not tell of yet, and when they were made.
+pub(super) type Deferred = HashMap<Seq, Millis>;
+
+/// Tells of a decision that the entry's own row does not tell of yet.
+pub(super) fn told(place: Place, mut record: Record, deferred: &Deferred) -> Record {
+    if let (State::Received, Some(decided_ms)) = (record.state, deferred.get(&place.seq)) {
+        record.state = State::Decided;
+        (record.verdict, record.decided_ms) = (Some(Verdict::Clean), Some(*decided_ms));
+    }
+    record
+}
+
 pub(super) fn record_at(conn: &Connection, place: Place) -> Result<Option<Record>> {
     let found = conn
         .prepare_cached(&format!("SELECT {RECORD} FROM entries WHERE seq = ?1"))?
@@ -91,12 +104,15 @@ fn sealed(conn: &Connection, seq: Seq) -> Result<(Blob, Blob)> {
 fn open_claimed(sealer: &Sealer, place: Place, record: Record, received: Blob, decision: Blob) -> Option<Claimed> {
     let (millis, salt) = (record.received_ms, place.salt);
     let Received { conversation, body } = Received::read(sealer.open(millis, salt, Column::Received, received?).ok()?)?;
-    let decided = match record.state {
-        State::Decided => {
-            let plain = sealer.open(millis, salt, Column::Decision, decision?).ok()?;
-            Some(read_decision(&plain, record.verdict?, record.quarantine)?)
+    // The entry's own row may not tell of it yet; then it is clean.
+    let decided = match decision {
+        Some(decision) => {
+            let plain = sealer.open(millis, salt, Column::Decision, decision).ok()?;
+            let verdict = record.verdict.unwrap_or(Verdict::Clean);
+            Some(read_decision(&plain, verdict, record.quarantine, Some(&body))?)
         }
-        _ => None,
+        None if record.state == State::Decided => return None,
+        None => None,
     };
     Some(Claimed {
         id: record.id,
@@ -106,7 +122,7 @@ fn open_claimed(sealer: &Sealer, place: Place, record: Record, received: Blob, d
         conversation,
         received_ms: record.received_ms,
         since_ms: record.put_back_ms.unwrap_or(record.received_ms),
-        body,
+        body: body.into(),
         decided,
         attempts: record.attempts,
         looks: record.looks,
@@ -129,8 +145,9 @@ pub(super) fn content(
         return Ok(Some(Err(record.id)));
     };
     let received = received.map(|plain| Received::read(plain).map(|received| received.body));
-    let decision =
-        decision.map(|plain| read_decision(&plain, record.verdict.unwrap_or(Verdict::Unscanned), record.quarantine));
+    let body = received.as_ref().and_then(Option::as_deref);
+    let verdict = record.verdict.unwrap_or(Verdict::Clean);
+    let decision = decision.map(|plain| read_decision(&plain, verdict, record.quarantine, body));
     if matches!(received, Some(None)) || matches!(decision, Some(None)) {
         return Ok(Some(Err(record.id)));
     }
@@ -162,9 +179,7 @@ pub(super) fn summary(conn: &Connection, sealer: &Sealer, place: Place) -> Resul
     let open = |column, blob| sealer.open(at.millis, at.salt, column, blob).ok();
     let summary = match (within, apart) {
         (_, Some(apart)) => open(Column::Summary, apart),
-        (Some(within), None) => open(Column::Decision, within)
-            .and_then(|plain| read_decision(&plain, Verdict::Clean, false))
-            .map(|decided| decided.summary),
+        (Some(within), None) => open(Column::Decision, within).and_then(|plain| read_summary(&plain)),
         (None, None) => None,
     };
     Ok(summary.filter(|summary| !summary.is_empty()))

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags, Result};
 use std::{path::Path, time::Duration};
 
 /// Each brings a database from version N to N + 1, in one transaction.
-const STEPS: &[&str] = &[V1, V2];
+const STEPS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 -- The hot row: what is needed to find, count and show an entry. No content, no name in clear.
@@ -101,6 +101,21 @@ INSERT INTO minutes SELECT received_ms / 60000, min(seq), max(seq),
     sum(state = 3), coalesce(sum(verdict = 'clean'), 0), coalesce(sum(verdict = 'suspicious'), 0),
     coalesce(sum(verdict = 'unscanned'), 0), coalesce(sum(verdict = 'malicious'), 0)
     FROM entries GROUP BY received_ms / 60000;
+";
+
+const V3: &str = "
+-- From here on, what is unfinished and has a row in `decisions` is decided; if its own row does not say so yet, it is
+-- clean (see HEAL).
+DELETE FROM decisions WHERE seq IN (SELECT seq FROM entries WHERE state = 0 AND state <> 1 AND decided_ms IS NULL);
+UPDATE entries SET quarantine = 0 WHERE state = 0 AND state <> 1 AND decided_ms IS NULL AND quarantine = 1;
+";
+
+/// What a crash left undone: decisions that stood in memory and in their own table, but not in the entry's row. When
+/// they were made is not known any more.
+pub(super) const HEAL: &str = "
+UPDATE entries SET verdict = 'clean', decided_ms = max(received_ms, coalesce(put_back_ms, 0))
+    WHERE seq IN (SELECT seq FROM entries INDEXED BY by_state WHERE state = 0 AND state <> 1 AND decided_ms IS NULL
+                  AND EXISTS (SELECT 1 FROM decisions WHERE decisions.seq = entries.seq))
 ";
 
 /// Pages of WAL after which the writer moves them into the database (32 MiB).

@@ -7,6 +7,7 @@ use super::{
     index::short,
     live::Shared,
     minutes,
+    read::{Deferred, told},
     rows::{DEAD_LETTERED, DELIVERED, QUARANTINED, RECORD, UNFINISHED, int, record, uint},
 };
 use crate::{
@@ -40,6 +41,9 @@ pub(super) struct Search {
     terms: Vec<i64>,
     /// Entries that may bear sender and conversation and whose names are in no run yet.
     unwritten: Vec<(i64, Seq)>,
+    deferred: Deferred,
+    /// Its numbers, as SQL reads them.
+    deferred_list: String,
 }
 
 impl Search {
@@ -50,12 +54,14 @@ impl Search {
         let terms = filter.terms.iter().take(FILTER_TERMS_MAX).map(|term| short(&sealer.name(Kind::Term, term)));
         let terms = terms.collect();
         let wanted: Vec<i64> = [&sender, &conversation].into_iter().flatten().map(|name| short(name)).collect();
+        let deferred: Deferred = shared.live().queue.all_deferred().into_iter().collect();
+        let deferred_list = format!("[{}]", deferred.keys().map(Seq::to_string).collect::<Vec<_>>().join(","));
         // Before the database is looked at: what is written meanwhile is in both, and never in neither.
         let unwritten = match &wanted[..] {
             [] => Vec::new(),
             wanted => shared.unwritten().iter().filter(|(hash, _)| wanted.contains(hash)).copied().collect(),
         };
-        Search { filter, sender, conversation, terms, unwritten }
+        Search { filter, sender, conversation, terms, unwritten, deferred, deferred_list }
     }
 }
 
@@ -103,7 +109,7 @@ pub(super) fn page(conn: &Connection, search: &Search, most: usize) -> Result<Pa
     }
     let Some(window) = window(conn, &search.filter)? else { return Ok(Page::default()) };
     let conditions = Conditions::of(search);
-    let mut found = Found { conn, conditions: &conditions, most, page: Page::default() };
+    let mut found = Found { conn, search, conditions: &conditions, most, page: Page::default() };
     match choose(conn, search, window)? {
         Some(leads) => {
             let led = lead_all(conn, search, &leads, window, LOOKED_AT_MAX)?;
@@ -133,6 +139,7 @@ fn cursor(seq: Seq) -> DeliveryId {
 
 struct Found<'a> {
     conn: &'a Connection,
+    search: &'a Search,
     conditions: &'a Conditions,
     most: usize,
     page: Page,
@@ -147,7 +154,7 @@ impl Found<'_> {
         let mut values: Vec<&dyn ToSql> = vec![&seq];
         values.extend(self.conditions.values.iter().map(|value| &**value));
         match statement.query_row(&values[..], record).optional()? {
-            Some((_, record)) => Ok(self.take(record)),
+            Some((place, record)) => Ok(self.take(told(place, record, &self.search.deferred))),
             None => Ok(false),
         }
     }
@@ -411,15 +418,32 @@ impl Conditions {
             );
             add(&clause, Box::new(*term));
         }
+        let asked = filter.states.iter().any(|state| matches!(state, State::Received | State::Decided))
+            || filter.verdicts.contains(&Verdict::Clean);
+        let mut late = "0".to_owned();
+        if asked && !search.deferred.is_empty() {
+            values.push(Box::new(search.deferred_list.clone()));
+            late = format!("seq IN (SELECT value FROM json_each(?{}))", values.len() + 1);
+        }
         let any = |clauses: Vec<String>| format!("({})", clauses.join(" OR "));
         if let Some(unfinished) = filter.unfinished {
             clauses.push(format!("(state = {UNFINISHED}) = {}", u8::from(unfinished)));
         }
         if !filter.states.is_empty() {
-            clauses.push(any(filter.states.iter().map(|state| of_state(*state)).collect()));
+            clauses.push(any(filter.states.iter().map(|state| of_state(*state, &late)).collect()));
         }
         if !filter.verdicts.is_empty() {
-            clauses.push(any(filter.verdicts.iter().map(|verdict| of_verdict(*verdict)).collect()));
+            clauses.push(any(filter
+                .verdicts
+                .iter()
+                .map(|verdict| match verdict {
+                    Verdict::Clean => format!(
+                        "({} OR (state = {UNFINISHED} AND decided_ms IS NULL AND {late}))",
+                        of_verdict(*verdict)
+                    ),
+                    verdict => of_verdict(*verdict),
+                })
+                .collect()));
         }
         let text = if clauses.is_empty() { "1".to_owned() } else { clauses.join(" AND ") };
         Conditions { text, values }
@@ -435,11 +459,12 @@ fn number_of(state: State) -> i64 {
     }
 }
 
-fn of_state(state: State) -> String {
+/// `late`: is the decision one that the entry's own row does not tell of yet?
+fn of_state(state: State, late: &str) -> String {
     let decided = match state {
-        State::Received => " AND decided_ms IS NULL",
-        State::Decided => " AND decided_ms IS NOT NULL",
-        _ => "",
+        State::Received => format!(" AND decided_ms IS NULL AND NOT {late}"),
+        State::Decided => format!(" AND (decided_ms IS NOT NULL OR {late})"),
+        _ => String::new(),
     };
     format!("(state = {}{decided})", number_of(state))
 }

@@ -5,7 +5,7 @@
 //! alone; while the disk fails, the remaining appends are refused at once, and what ends claims is still tried.
 
 use super::{
-    change::{Change, Tally},
+    change::{self, Change, Tally},
     command::{AppendOutcome, Command, Outcome, answer},
     index::Index,
     live::{Live, Shared},
@@ -70,6 +70,19 @@ impl Writer {
                 tracing::warn!(%error, "cannot read waiting entries from the spool; tried again with the next write");
             }
         }
+        if let Err(error) = self.write_deferred() {
+            tracing::warn!(%error, "what was decided last stands in a table of its own; the next start puts it right");
+        }
+    }
+
+    /// At an orderly end nothing is left for the next start to mend.
+    fn write_deferred(&mut self) -> Result<()> {
+        let deferred = self.shared.live().queue.all_deferred();
+        let transaction = self.conn.transaction()?;
+        for (seq, decided_ms) in deferred {
+            change::write_deferred(&transaction, seq, int(decided_ms))?;
+        }
+        transaction.commit()
     }
 
     fn write(&mut self, batch: Vec<Command>) {
@@ -185,9 +198,14 @@ impl Writer {
                     let result = refused.map(|outcome| self.settle_append(&mut live, entries, outcome));
                     answers.push(Box::new(|| answer(reply, result)));
                 }
-                Command::Decide { id, reply, .. } => {
+                Command::Decide { now, id, reply, .. } => {
                     let place = Place::of(&id);
                     if let (Some(place), false) = (place, matches!(refused, Err(SpoolError::LeaseLost(_)))) {
+                        match refused {
+                            Ok(Outcome::Deferred) => live.queue.defer(place.seq, now),
+                            Ok(_) => live.queue.undefer(place.seq),
+                            Err(_) => {}
+                        }
                         if refused.is_ok() {
                             live.queue.set_decided(place.seq);
                         }
@@ -197,6 +215,9 @@ impl Writer {
                 }
                 Command::Finish { id, finish, reply, .. } => {
                     if let Some(place) = Place::of(&id) {
+                        if refused.is_ok() {
+                            live.queue.undefer(place.seq);
+                        }
                         match (&refused, finish) {
                             (Ok(_), Finish::RetryAt { at, .. } | Finish::LookAgainAt { at }) => {
                                 live.queue.give_back(place.seq, at);
