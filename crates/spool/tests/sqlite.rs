@@ -149,6 +149,22 @@ async fn a_clean_decision_survives_a_crash_before_its_entry_tells_of_it() {
 }
 
 #[tokio::test]
+async fn the_log_is_moved_into_the_database_and_begins_anew_while_all_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = SqliteSpool::open(&config(folder.path())).unwrap();
+    let bytes = |name: &str| fs::metadata(folder.path().join(name)).map_or(0, |about| about.len());
+    let (mut log_most, mut last) = (0, None);
+    for n in 0..70 {
+        last = Some(store(&spool, entry("a", &n.to_string(), vec![n as u8; 2 << 20])).await);
+        log_most = log_most.max(bytes("spool.db-wal"));
+    }
+    assert!(bytes("spool.db") > 80 << 20, "{} bytes were moved", bytes("spool.db"));
+    assert!(log_most < 90 << 20, "the log grew to {log_most} bytes");
+    assert_eq!(spool.content(&last.unwrap()).await.unwrap().received.unwrap().len(), 2 << 20);
+    assert!(spool.check().await.unwrap().problems.is_empty());
+}
+
+#[tokio::test]
 async fn nothing_readable_is_on_disk_and_files_are_for_their_owner() {
     let folder = tempfile::tempdir().unwrap();
     let spool = SqliteSpool::open(&config(folder.path())).unwrap();

@@ -4,6 +4,7 @@
 //! and cost the writer nothing; whatever only looks has connections of its own (read.rs).
 
 mod change;
+mod checkpoint;
 mod command;
 mod content;
 mod index;
@@ -114,7 +115,7 @@ impl SqliteSpool {
         }
         conn.execute_batch(schema::HEAL).map_err(database)?;
         let shared = Arc::new(Shared::new(sealer, config.clone()));
-        let writer = writer::Writer::load(conn, shared.clone()).map_err(database)?;
+        let writer = writer::Writer::load(conn, &path, shared.clone()).map_err(database)?;
         let (commands, received) = mpsc::channel();
         let thread = std::thread::Builder::new().name("spool-writer".to_owned());
         let writer = thread.spawn(move || writer.run(received)).map_err(io)?;

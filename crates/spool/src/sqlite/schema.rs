@@ -118,8 +118,6 @@ UPDATE entries SET verdict = 'clean', decided_ms = max(received_ms, coalesce(put
                   AND EXISTS (SELECT 1 FROM decisions WHERE decisions.seq = entries.seq))
 ";
 
-/// Pages of WAL after which the writer moves them into the database (32 MiB).
-const CHECKPOINT_PAGES: u32 = 4096;
 /// A message is some three kilobytes of content, and a page is two system calls in the WAL.
 const PAGE_BYTES: u32 = 8192;
 /// The WAL file is cut back to this once it has been moved.
@@ -139,7 +137,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     conn.pragma_update(None, "page_size", PAGE_BYTES)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // checkpoint.rs sees to that.
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;

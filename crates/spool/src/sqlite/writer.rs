@@ -6,6 +6,7 @@
 
 use super::{
     change::{self, Change, Tally},
+    checkpoint::Checkpointer,
     command::{AppendOutcome, Command, Outcome, answer},
     index::Index,
     live::{Live, Shared},
@@ -20,6 +21,7 @@ use crate::{
 use rusqlite::{Connection, Result};
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, atomic::Ordering, mpsc::Receiver},
 };
 
@@ -32,6 +34,8 @@ const TERM_ROW_BYTES: usize = 8;
 const FETCH: usize = 5000;
 
 pub(super) struct Writer {
+    // Before the connection in this order, so that its thread has ended when that is closed.
+    checkpointer: Checkpointer,
     conn: Connection,
     shared: Arc<Shared>,
     index: Index,
@@ -41,13 +45,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn load(conn: Connection, shared: Arc<Shared>) -> Result<Writer> {
+    pub fn load(mut conn: Connection, path: &Path, shared: Arc<Shared>) -> Result<Writer> {
         let (last_seq, indexed): (i64, i64) =
             conn.query_row("SELECT last_seq, indexed FROM progress", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let page_bytes = uint(conn.pragma_query_value(None, "page_size", |row| row.get(0))?);
         let index = Index::load(&conn, shared.clone(), uint(indexed))?;
         let tally = Tally::load(&conn)?;
-        let mut writer = Writer { conn, shared, index, tally, last_seq: uint(last_seq), page_bytes };
+        let checkpointer = Checkpointer::start(&mut conn, path)?;
+        let mut writer = Writer { conn, checkpointer, shared, index, tally, last_seq: uint(last_seq), page_bytes };
         writer.shared.live().spilled_from = Some(0);
         writer.fetch()?;
         Ok(writer)
@@ -66,6 +71,7 @@ impl Writer {
                 batch.push(next);
             }
             self.write(batch);
+            self.checkpointer.turn(&self.conn);
             if let Err(error) = self.fetch() {
                 tracing::warn!(%error, "cannot read waiting entries from the spool; tried again with the next write");
             }
