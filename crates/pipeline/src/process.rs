@@ -568,7 +568,7 @@ fn report(judged: &[JudgedMessage]) -> Vec<u8> {
         r#where: &'a str,
         id: &'a str,
     }
-    let messages = judged.iter().map(|JudgedMessage { message, inspection, decision, files }| Reported {
+    let messages = judged.iter().map(|JudgedMessage { message, inspection, decision, files, .. }| Reported {
         id: &message.id,
         kind: &message.kind,
         pointer: &message.pointer,

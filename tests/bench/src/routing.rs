@@ -44,9 +44,9 @@ pub async fn bench(guarita: &Path, rounds: usize) {
             rates[at].push(DELIVERIES as f64 / began.elapsed().as_secs_f64());
         }
     }
-    let mut ratios: Vec<f64> = rates[2].iter().zip(&rates[1]).map(|(many, one)| many / one).collect();
-    for ((name, _), rates) in kinds.iter().zip(&mut rates) {
+    let ratios: Vec<f64> = rates[2].iter().zip(&rates[1]).map(|(many, one)| many / one).collect();
+    for ((name, _), rates) in kinds.iter().zip(&rates) {
         println!("  {:<56} {:>14.0}", format!("{name} (median)"), median(rates));
     }
-    println!("  {:<56} {:>13.1}%", "1,000 routes against one, round by round (median)", 100.0 * median(&mut ratios));
+    println!("  {:<56} {:>13.1}%", "1,000 routes against one, round by round (median)", 100.0 * median(&ratios));
 }
