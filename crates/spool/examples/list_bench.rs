@@ -3,8 +3,8 @@
 //! `cargo run --release -p guarita-spool --example list_bench -- [FOLDER] [ENTRIES]` (default: a new folder under the
 //! system's temporary one, 1 000 000). A folder that is named is left behind, and used as it is if it is filled already.
 
-use guarita_message::{Channel, ConversationKey, DedupeKey, Lane, Verdict};
-use guarita_spool::{Config, Decided, Filter, Finish, NewEntry, Spool, SqliteSpool, State};
+use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
+use guarita_spool::{Config, Decided, Filter, Finish, NewEntry, Spool, SpoolError, SqliteSpool, State};
 use std::{
     error::Error,
     path::PathBuf,
@@ -64,12 +64,7 @@ fn decided(n: u64) -> Decided {
     }
 }
 
-async fn finish(
-    spool: &SqliteSpool,
-    at: u64,
-    id: guarita_message::DeliveryId,
-) -> Result<(), guarita_spool::SpoolError> {
-    let now = START + at * STEP + 50;
+async fn finish(spool: &SqliteSpool, now: u64, at: u64, id: DeliveryId) -> Result<(), SpoolError> {
     spool.record_decided(now, &id, decided(at)).await?;
     let finish = match at % 1000 {
         0 | 50 => Finish::Quarantined,
@@ -85,11 +80,7 @@ fn report(line: &str) {
 }
 
 /// Median of five, and the longest.
-async fn measure<T>(
-    name: &str,
-    mut ask: impl AsyncFnMut() -> Result<T, guarita_spool::SpoolError>,
-    shown: impl Fn(&T) -> String,
-) {
+async fn measure<T>(name: &str, mut ask: impl AsyncFnMut() -> Result<T, SpoolError>, shown: impl Fn(&T) -> String) {
     let mut times = Vec::new();
     let mut last = String::new();
     for _ in 0..5 {
@@ -152,9 +143,9 @@ async fn deliver(spool: &Arc<SqliteSpool>, upto: u64, rest: u64) -> Result<(), B
             .into_iter()
             .enumerate()
             .map(|(at, claimed)| {
-                let spool = spool.clone();
+                let (spool, now) = (spool.clone(), START + upto * STEP + 50);
                 let n = upto.wrapping_mul(7919).wrapping_add(at as u64);
-                tokio::spawn(async move { finish(&spool, n, claimed.id).await })
+                tokio::spawn(async move { finish(&spool, now, n, claimed.id).await })
             })
             .collect();
         for work in work {
