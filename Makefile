@@ -1,5 +1,5 @@
 # Thin names for what people do here. Each installs what it needs on Debian and Ubuntu; elsewhere it says what to install.
-.PHONY: demo run test lint bench fuzz simulate soak test-clients test-console setup
+.PHONY: demo run test lint bench fuzz simulate soak test-clients test-console test-api setup
 export CARGO_TERM_COLOR ?= auto
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
@@ -34,6 +34,9 @@ test-clients: setup ## real client libraries as the backend
 
 test-console: setup ## the console in a real browser (needs chromium and node)
 	./tests/console/run
+
+test-api: setup ## the admin API against its own OpenAPI document, by schemathesis (needs python3 and PyPI)
+	./tests/console/schemathesis
 
 setup:
 	@./tests/setup

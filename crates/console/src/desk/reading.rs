@@ -100,7 +100,8 @@ pub(super) fn read_message(reported: &Reported, message: Option<&Message>, perso
         gap
     });
     ReadMessage {
-        id: reported.id.clone(),
+        // A WhatsApp message id is base64 of, among others, the sender's number.
+        id: if personal { reported.id.clone() } else { mask_sender(&reported.id) },
         kind: reported.kind.clone(),
         pointer: reported.pointer.clone(),
         verdict: reported.decision.verdict,
