@@ -145,6 +145,7 @@ pub fn member_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha1::{Digest as _, Sha1};
 
     #[test]
     fn names_are_tamed() {
@@ -152,13 +153,12 @@ mod tests {
             ("fatura.pdf", "fatura.pdf"),
             ("../../etc/passwd", "passwd"),
             ("C:\\x\\evil.exe", "evil.exe"),
-            ("a\r\nSet-Cookie: x", "aSet-Cookie x"),
+            // A colon ends a path on old systems: what follows it is the name.
+            ("a\r\nSet-Cookie: x", "x"),
             ("fdp.\u{202e}exe", "fdp.exe"),
             ("..", "file.bin"),
             ("", "file.bin"),
         ] {
-            // A colon ends a path on old systems: what follows it is the name.
-            let expect = if name.contains("Set-Cookie") { "x" } else { expect };
             assert_eq!(member_name(name), expect, "{name:?}");
         }
     }
@@ -191,12 +191,8 @@ mod tests {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(text.starts_with("ação.txt "), "{text} {error}");
-            let expect = match content.len() {
-                0 => "da39a3ee5e6b4b0d3255bfef95601890afd80709",
-                15 => "",
-                _ => "",
-            };
-            assert!(text.trim_end().ends_with(expect), "{text}");
+            let expect = hex::encode(Sha1::digest(content));
+            assert!(text.trim_end().ends_with(&expect), "{text}");
         }
     }
 }
