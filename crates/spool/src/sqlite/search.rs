@@ -1,7 +1,8 @@
 //! Finding entries for the console: one page with bounded work, however many there are and whatever is asked.
 //!
 //! Of the things asked for that have an index (terms, names, rare states and verdicts, the quarantine), the one that
-//! fewest entries bear leads; what it leads to is checked against the rest, up to [`LOOKED_AT_MAX`] entries a page.
+//! fewest entries bear leads; what it leads to is checked against the rest, up to [`LED_TO_MAX`] entries a page. Where nothing
+//! leads, entries are walked, up to [`LOOKED_AT_MAX`].
 
 use super::{
     index::short,
@@ -18,8 +19,10 @@ use crate::{
 use guarita_message::{DeliveryId, Verdict};
 use rusqlite::{Connection, OptionalExtension, Result, ToSql};
 
-/// Entries that one page looks at; bounds its time to some ten milliseconds.
+/// Entries that one page looks at, one after the other; bounds its time to some ten milliseconds.
 const LOOKED_AT_MAX: usize = 10_000;
+/// Entries that one page is led to: each lies on a page of its own, and costs ten times as much.
+const LED_TO_MAX: usize = 1_200;
 /// The most one page holds.
 const PAGE_MAX: usize = 1000;
 /// How far the leads are counted to find the one that fewest entries bear.
@@ -112,7 +115,7 @@ pub(super) fn page(conn: &Connection, search: &Search, most: usize) -> Result<Pa
     let mut found = Found { conn, search, conditions: &conditions, most, page: Page::default() };
     match choose(conn, search, window)? {
         Some(leads) => {
-            let led = lead_all(conn, search, &leads, window, LOOKED_AT_MAX)?;
+            let led = lead_all(conn, search, &leads, window, LED_TO_MAX)?;
             for seq in &led.seqs {
                 if found.full(*seq)? {
                     return Ok(found.page);
