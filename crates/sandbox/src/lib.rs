@@ -5,7 +5,7 @@
 //! file. The child's side is [`child::serve`]: take the setup, lock, then read the first byte.
 //!
 //! What is looked for in a file is no business of this crate: jobs and answers are bytes to it. This is the only crate
-//! with `unsafe`, all of it in [`sys`].
+//! with `unsafe`: in [`sys`], and one call in `lock`.
 //!
 //! ```text
 //!  gateway                                       child (same program, hidden subcommand, empty environment)

@@ -1,5 +1,6 @@
 //! End to end: the real binary, a real clamd, real sockets. Each file is one subject; `rig.rs` starts the world.
 
+mod backends;
 mod backups;
 mod connect;
 mod console;
@@ -11,6 +12,12 @@ mod graph;
 mod limits;
 mod outages;
 mod payloads;
+mod crowds;
+mod figures;
+mod graph;
+mod kills;
+mod outages;
+mod power;
 mod redirects;
 mod refusals;
 mod rescan;
