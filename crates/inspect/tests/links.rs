@@ -323,7 +323,7 @@ fn cpu_time() -> Duration {
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Texts made to be slow. Debug builds are some thirty times slower than what ships; the bound here catches a
-/// quadratic search, the example `bench_links` measures the real one.
+/// quadratic search, the example `bench_words` measures the real one.
 #[test]
 fn hostile_texts_take_linear_time() {
     let quarter_mebibyte = 1 << 18;

@@ -20,7 +20,7 @@ async fn a_shadow_rule_is_counted_and_decides_nothing() {
     let message = rig.arrived("wamid.S1").await.message();
     assert_eq!(message["text"]["body"], text);
     assert_eq!(message["guarita"]["verdict"], "clean", "{message}");
-    assert_eq!(message["guarita"]["findings"], serde_json::json!([]));
+    assert!(!message.to_string().contains("device-link"), "{message}");
     let (_, metrics) = rig.console_get("/metrics").await;
     assert!(metrics.contains("guarita_shadow_findings_total{category=\"phishing_link\"} 1"), "{metrics}");
 }

@@ -1,9 +1,10 @@
-//! Speed of the link inspectors on one core: links judged a second, and how long hostile texts take.
+//! Speed of the inspectors of links and texts on one core: how many a second, how long hostile texts take, and what a
+//! list of a million entries costs. `make bench` prints it; it needs no data.
 //!
-//! `cargo run --release -p guarita-inspect --example bench_links [RULES-FOLDER]`
+//! `cargo run --release -p guarita-inspect --example bench_words [RULES-FOLDER]`
 
 use guarita_inspect::links::{ListBuilder, ListEntry, ListKind, ListSide};
-use guarita_inspect::{LinkContext, find_links, inspect_link};
+use guarita_inspect::{LinkContext, TextContext, find_links, inspect_link, inspect_text};
 use guarita_rules::{Language, RuleFile, RuleSet};
 use std::hint::black_box;
 use std::io::Write;
@@ -41,15 +42,18 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "rules".to_owned());
     let mut files = Vec::new();
-    for kind in ["links", "lists"] {
+    for kind in ["links", "lists", "texts", "texts/pt", "texts/es", "texts/en"] {
         for entry in std::fs::read_dir(Path::new(&folder).join(kind))? {
             let entry = entry?;
-            let path = format!("{kind}/{}", entry.file_name().to_string_lossy());
-            files.push(RuleFile { path, bytes: std::fs::read(entry.path())? });
+            if entry.file_type()?.is_file() {
+                let path = format!("{kind}/{}", entry.file_name().to_string_lossy());
+                files.push(RuleFile { path, bytes: std::fs::read(entry.path())? });
+            }
         }
     }
     let rules = RuleSet::compile(files, Language::Portuguese)?;
     let mut out = std::io::stdout().lock();
+    texts(&rules, &mut out)?;
     let context = LinkContext::default();
     // The best of several rounds is what the machine can do; the others are what else it was doing.
     let best = (0..300)
@@ -121,5 +125,62 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         lists.bytes() >> 20,
         each * 1e6
     )?;
+    Ok(())
+}
+
+/// Everyday messages and fraud, in about the proportion that a company sees.
+const TEXTS: &[&str] = &[
+    "Oi, bom dia! Gostaria de saber se o pedido 10293 já saiu para entrega, por favor",
+    "Paguei ontem no pix e ainda não caiu, segue o comprovante",
+    "ok obrigado",
+    "Vocês abrem no sábado? Qual o endereço da loja do centro?",
+    "Boa tarde, o boleto venceu ontem, consigo a segunda via? meu cpf é 529.982.247-25",
+    "Hola, ¿cuánto cuesta el envío a Lima? Gracias",
+    "Can I change the booking to Friday at 8pm for four people?",
+    "kkkkk verdade, depois eu te conto o que aconteceu lá em casa hoje de manhã",
+    "Correios: sua encomenda foi taxada, pague R$ 27,90 em correios-br.shop para liberar",
+    "Oi, mandei um código de 6 dígitos pro seu número sem querer, pode me passar?",
+];
+
+fn texts(rules: &RuleSet, out: &mut impl Write) -> std::io::Result<()> {
+    let context = TextContext::default();
+    let best = (0..300)
+        .map(|_| {
+            let start = cpu_time();
+            for _ in 0..ROUNDS {
+                for text in TEXTS {
+                    black_box(inspect_text(black_box(text), "/text/body", &context, rules));
+                }
+            }
+            cpu_time() - start
+        })
+        .min()
+        .unwrap_or_default();
+    writeln!(out, "judged: {:.0} texts/s", ROUNDS as f64 * TEXTS.len() as f64 / best.as_secs_f64())?;
+    let million = |piece: &str| piece.repeat(1_000_000 / piece.len());
+    for (name, text) in [
+        ("one letter", million("a")),
+        ("one digit", million("1")),
+        ("spaced digits", million("4 ")),
+        ("cards", million("4111111111111111 ")),
+        ("near cards", million("4111111111111112,")),
+        ("first words of phrases", million("manda me passa o envia nao ")),
+        ("spelled out", million("a ")),
+        ("dots", million("a.b")),
+        ("zero-width", million("\u{200b}a")),
+        ("chinese", million("验证码发给我")),
+        ("key beginnings", million("-----BEGIN ")),
+        ("leet", million("c0d1g0 ")),
+    ] {
+        let best = (0..3)
+            .map(|_| {
+                let start = cpu_time();
+                black_box(inspect_text(black_box(&text), "/text/body", &context, rules));
+                cpu_time() - start
+            })
+            .min()
+            .unwrap_or_default();
+        writeln!(out, "judged, a megabyte of {name}: {:.1} ms", best.as_secs_f64() * 1e3)?;
+    }
     Ok(())
 }
