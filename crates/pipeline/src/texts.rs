@@ -248,8 +248,6 @@ mod tests {
         for text in ["60685.pub", "LinkAt10And20.pub", "see main.rs and setup.py", "fatura.zip"] {
             assert!(links_in(text, TextRole::FileName).is_empty(), "{text}");
         }
-        for text in ["https://evil.com"] {
-            assert_eq!(links_in(text, TextRole::FileName).len(), 1, "{text}");
-        }
+        assert_eq!(links_in("https://evil.com", TextRole::FileName).len(), 1);
     }
 }

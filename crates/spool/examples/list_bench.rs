@@ -39,7 +39,10 @@ fn entry(n: u64) -> NewEntry {
         lane: Lane::Message,
         conversation: ConversationKey(format!("{customer}")),
         dedupe: vec![DedupeKey(format!("{n}"))],
-        senders: vec![format!("BR.{customer}"), if n % 3 == 0 { "busy".to_owned() } else { format!("55{customer}") }],
+        senders: vec![
+            format!("BR.{customer}"),
+            if n.is_multiple_of(3) { "busy".to_owned() } else { format!("55{customer}") },
+        ],
         body: vec![b'x'; 900],
     }
 }

@@ -55,7 +55,7 @@ async fn answer(stream: &mut TcpStream, attempts: &Attempts, elsewhere: &str) ->
     let body = String::from_utf8_lossy(&body).into_owned();
     let name = body.split("wamid.").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned();
     let attempt = {
-        let mut attempts = attempts.lock().unwrap();
+        let mut attempts = attempts.lock().expect("no holder of this lock panics");
         let of_this = attempts.entry(name.clone()).or_default();
         of_this.push(header("x-guarita-delivery"));
         of_this.len()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 fn memory_mib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
     kib.unwrap_or(0) / 1024
 }
@@ -15,7 +15,7 @@ fn memory_mib(pid: u32) -> u64 {
 async fn acknowledged_within(rig: &Rig, id: &str, limit: Duration) {
     let body = payload::whatsapp(&ana(), id, 1, payload::text("oi")).to_string();
     let began = Instant::now();
-    let sent = MetaStandIn::deliver(&rig.webhook(), APP_SECRET, body.as_bytes()).await.unwrap();
+    let sent = MetaStandIn::deliver(&rig.webhook(), APP_SECRET, body.as_bytes()).await.expect("the door is open");
     assert_eq!(sent.status, 200);
     assert!(began.elapsed() < limit, "{id} took {:?}", began.elapsed());
 }

@@ -159,7 +159,7 @@ impl Finder<'_> {
         let rest = &self.bytes[colon + 1..];
         let slashes = rest.iter().take(8).take_while(|b| matches!(b, b'/' | b'\\')).count();
         let opaque = OPAQUE.iter().find(|(name, ..)| ends_in(name) && written.len() == name.len());
-        if slashes > 0 && !opaque.is_some_and(|(name, ..)| *name == "itms-services") {
+        if slashes > 0 && opaque.is_none_or(|(name, ..)| *name != "itms-services") {
             // `http:/evil` is a link to a browser, but `a:/b` is not; two slashes are for all.
             let (name, scheme) = SCHEMES.iter().find(|(name, _)| ends_in(name))?;
             let whole = written.len() == name.len();
