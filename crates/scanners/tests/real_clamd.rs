@@ -119,7 +119,7 @@ async fn limits_and_encryption_are_gaps() {
         return;
     };
     let mut nested = b"hello".to_vec();
-    for level in 0..20 {
+    for level in 0..40 {
         nested = zip(&[(&format!("{level}.zip"), &nested)]);
     }
     assert_eq!(scan(&own.clamav, &nested).await, "gap limits other");
