@@ -1,26 +1,46 @@
-//! Disk images: ISO 9660 with Joliet names is read as a file system; every other image is searched, sector by sector, for
-//! beginnings of files that run. What is carved so has no name, but what matters of it is what it is.
+//! Disk images: the file systems people mount by a double click (ISO 9660, UDF, FAT, NTFS), bare, in partitions, and in
+//! the virtual disks of VHD and VHDX. What has another file system is searched, sector by sector, for beginnings of files
+//! that run; what is carved so has no name, but what matters of it is what it is.
+
+mod fat;
+mod image;
+mod iso;
+mod ntfs;
+mod udf;
+mod virtual_disks;
 
 use crate::kind::{Kind, Nature, detect};
-use crate::names;
 use crate::walk::{Context, Thing};
 use guarita_message::{FileClass, GapReason};
-use std::collections::HashSet;
+use image::Disk;
 
-const SECTOR: usize = 2048;
-/// Folders of an ISO that are read.
-const FOLDERS_MAX: usize = 2_000;
 /// Files carved out of one image, and how far each is taken to reach.
 const CARVED_MAX: usize = 64;
 const CARVED_BYTES_MAX: usize = 32 << 20;
+/// Partitions of one disk.
+const PARTITIONS_MAX: usize = 16;
 
 pub(super) fn wants(thing: &Thing<'_>) -> bool {
     thing.kind.nature() == Nature::DiskImage
 }
 
 pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
+    let plain = Disk::plain(thing.bytes);
+    let was_read = match thing.kind {
+        // A disc may show one content to old readers and another to Windows: both are looked at.
+        Kind::Iso | Kind::Udf => {
+            let newer = udf::look(&plain, ctx);
+            let older = thing.kind == Kind::Iso && iso::look(thing, ctx);
+            newer || older
+        }
+        Kind::Vhd | Kind::Vhdx => virtual_disks::open(thing.bytes).is_some_and(|disk| look_at_volumes(&disk, ctx)),
+        Kind::RawDisk => look_at_volumes(&plain, ctx),
+        _ => false,
+    };
+    if was_read {
+        return;
+    }
     match thing.kind {
-        Kind::Iso if look_at_iso(thing, ctx) => {}
         Kind::Wim | Kind::SquashFs | Kind::Qcow => {
             ctx.gap_of(
                 GapReason::Unsupported,
@@ -40,90 +60,54 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
     }
 }
 
-/// Walks the folders. `false`: there is no file system to be found.
-fn look_at_iso(thing: &Thing<'_>, ctx: &mut Context<'_>) -> bool {
-    let bytes = thing.bytes;
-    let descriptor = |number: usize| bytes.get((16 + number) * SECTOR..(17 + number) * SECTOR);
-    let mut root = None;
-    let mut joliet = false;
-    for number in 0..32 {
-        let Some(volume) = descriptor(number).filter(|volume| &volume[1..6] == b"CD001") else { break };
-        match volume[0] {
-            1 if root.is_none() => root = Some(&volume[156..190]),
-            // Joliet: long names in UTF-16, what Windows shows.
-            2 if matches!(&volume[88..91], b"%/@" | b"%/C" | b"%/E") => {
-                root = Some(&volume[156..190]);
-                joliet = true;
-            }
-            255 => break,
-            _ => {}
+/// One file system over the whole disk, or one in each partition. `true`: every one of them was read.
+fn look_at_volumes(disk: &Disk<'_>, ctx: &mut Context<'_>) -> bool {
+    if look_at_volume(disk, ctx) {
+        return true;
+    }
+    let parts = partitions(disk);
+    let mut read = 0;
+    for start in &parts {
+        read += usize::from(look_at_volume(&disk.part(*start), ctx));
+        if ctx.stop() {
+            return true; // said so
         }
     }
-    let Some(root) = root else { return false };
-    let mut folders = vec![(String::new(), extent_of(root))];
-    let mut seen = HashSet::new();
-    let mut files = 0;
-    while let Some((path, (start, length))) = folders.pop() {
-        if ctx.stop() || seen.len() >= FOLDERS_MAX {
-            break;
-        }
-        let Some(records) = slice(bytes, start, length) else { continue };
-        if !seen.insert(start) {
+    read > 0 && read == parts.len()
+}
+
+fn look_at_volume(volume: &Disk<'_>, ctx: &mut Context<'_>) -> bool {
+    ntfs::look(volume, ctx) || fat::look(volume, ctx) || udf::look(volume, ctx)
+}
+
+/// Where the partitions begin, in bytes: by the old table, or by the one of GUIDs it may stand for.
+fn partitions(disk: &Disk<'_>) -> Vec<u64> {
+    const SECTOR: u64 = 512;
+    const RESERVED: [u8; 16] =
+        [0x16, 0xe3, 0xc9, 0xe3, 0x5c, 0x0b, 0xb8, 0x4d, 0x81, 0x7d, 0xf9, 0x2d, 0xf0, 0x02, 0x15, 0xae];
+    let Some(first) = disk.take::<512>(0) else { return Vec::new() };
+    let entries = first[446..510].chunks_exact(16).filter(|entry| entry[4] != 0);
+    let mut starts: Vec<u64> = Vec::new();
+    for entry in entries {
+        if entry[4] != 0xee {
+            starts.push(u64::from(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]])) * SECTOR);
             continue;
         }
-        let mut at = 0;
-        while let Some(&size) = records.get(at) {
-            let size = usize::from(size);
-            if size == 0 {
-                at = (at / SECTOR + 1) * SECTOR; // records do not cross sectors
-                continue;
-            }
-            let Some(record) = records.get(at..at + size).filter(|record| record.len() >= 34) else { break };
-            at += size;
-            let raw = record.get(33..33 + usize::from(record[32])).unwrap_or_default();
-            if matches!(raw, [0] | [1]) {
-                continue;
-            }
-            let name = iso_name(raw, joliet);
-            let whole = if path.is_empty() { name } else { format!("{path}/{name}") };
-            let (start, length) = extent_of(record);
-            if record[25] & 2 != 0 {
-                folders.push((whole, (start, length)));
-                continue;
-            }
-            files += 1;
-            match slice(bytes, start, length) {
-                Some(body) => ctx.child(&whole, body),
-                None => names::state(ctx, &whole),
-            }
-            if ctx.stop() {
-                return true;
+        let Some(header) = disk.take::<92>(SECTOR).filter(|header| header.starts_with(b"EFI PART")) else { continue };
+        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (table, count, size) = (u64::from(number(72)), number(80).min(128), u64::from(number(84)));
+        for index in 0..u64::from(count) {
+            let Some(at) = table.checked_mul(SECTOR).and_then(|at| at.checked_add(index * size)) else { break };
+            let Some(entry) = disk.take::<48>(at) else { break };
+            let kind = &entry[..16];
+            if kind != [0; 16] && kind != RESERVED {
+                let start = u64::from(u32::from_le_bytes([entry[32], entry[33], entry[34], entry[35]]));
+                starts.push(start * SECTOR);
             }
         }
     }
-    files > 0
-}
-
-fn extent_of(record: &[u8]) -> (usize, usize) {
-    let number =
-        |at: usize| record.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])) as usize;
-    (number(2), number(10))
-}
-
-fn slice(bytes: &[u8], sector: usize, length: usize) -> Option<&[u8]> {
-    let start = sector.checked_mul(SECTOR)?;
-    let rest = bytes.get(start..)?;
-    Some(&rest[..length.min(rest.len())])
-}
-
-fn iso_name(raw: &[u8], joliet: bool) -> String {
-    let name = if joliet {
-        let units: Vec<u16> = raw.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-        String::from_utf16_lossy(&units)
-    } else {
-        raw.iter().map(|byte| char::from(*byte)).collect()
-    };
-    name.split(';').next().unwrap_or_default().to_owned()
+    starts.truncate(PARTITIONS_MAX);
+    starts
 }
 
 /// Looks at each sector's first bytes.
