@@ -19,6 +19,7 @@ pub(crate) mod ole;
 mod onenote;
 mod ooxml;
 mod pdf;
+mod pdf_crypt;
 mod pdf_filters;
 mod pdf_syntax;
 mod pixels;
@@ -129,8 +130,13 @@ pub const INSPECTORS: &[Inspector] = &[
     },
     Inspector {
         name: "text",
-        wants: |thing| matches!(thing.kind, Kind::Text | Kind::Csv | Kind::Calendar) && !in_office(thing),
+        wants: |thing| matches!(thing.kind, Kind::Text | Kind::Csv) && !in_office(thing),
         look: |thing, ctx| links::text(thing.bytes, ctx),
+    },
+    Inspector {
+        name: "calendar",
+        wants: |thing| thing.kind == Kind::Calendar,
+        look: |thing, ctx| vcard::inspect_calendar(thing.bytes, ctx),
     },
     Inspector {
         name: "vcard",

@@ -68,10 +68,13 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
     }
 }
 
+/// Why an encrypted document was not looked into.
+pub const NEEDS_PASSWORD: &str = "a password is needed to look inside; the sender has it";
+
 /// Encrypted: nobody but its reader can look inside.
 pub fn say_encrypted(what: &str, report: &mut dyn Report) {
     report.fact("files/encrypted-document", what);
-    report.gap(GapReason::Encrypted, FileClass::Document, "a password is needed to look inside; the sender has it");
+    report.gap(GapReason::Encrypted, FileClass::Document, NEEDS_PASSWORD);
 }
 
 /// What a Visual Basic project means.

@@ -3,7 +3,7 @@
 
 use super::bytes::{cut, lossy};
 use super::links;
-use super::office_ole::say_encrypted;
+use super::office_ole::NEEDS_PASSWORD;
 use super::pdf_filters::STREAM_BYTES_MAX;
 use super::pdf_syntax::{Object, Pdf, Value};
 use super::qr;
@@ -53,16 +53,21 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
                 .get("Encrypt")
                 .is_some_and(|value| *pdf.resolve(value) != Value::Null || matches!(value, Value::Reference(_)))
         });
+    // Most such documents ask their readers for nothing: only changing them takes a password.
+    let locked = encrypted && !pdf.unlock(report.passwords());
     if encrypted {
-        // Names and structure stay readable; texts, streams and object streams do not.
-        say_encrypted("PDF", report);
-    } else {
+        let how = "encrypted; what opens without a password, or with a word of the message, was looked at";
+        report.fact("files/encrypted-document", "PDF");
+        report.gap(GapReason::Encrypted, FileClass::Document, if locked { NEEDS_PASSWORD } else { how });
+    }
+    // Names and structure stay readable; texts, streams and object streams do not.
+    if !locked {
         pdf.unpack_object_streams(report);
     }
     if pdf.is_cut() {
         report.gap(GapReason::Limits, FileClass::Document, "more objects than are looked at");
     }
-    let mut facts = Facts { encrypted, ..Facts::default() };
+    let mut facts = Facts { encrypted: locked, ..Facts::default() };
     for trailer in &pdf.trailers {
         facts.walk(&pdf, trailer, 0, report);
     }
@@ -76,7 +81,7 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
         report.fact("files/pdf-hidden-name", name);
     }
     facts.say(&pdf, report);
-    if !encrypted {
+    if !locked {
         read_contents(&pdf, report);
         read_pictures(&pdf, report);
     }

@@ -3,6 +3,7 @@
 //! what an object means.
 
 use super::bytes::take;
+use super::pdf_crypt::{Key, Lock};
 use super::pdf_filters::{ascii85, hex_decode, inflate, lzw, run_length, unpredict};
 use super::report::Report;
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ pub enum Value {
     Array(Vec<Value>),
     Dict(Vec<(String, Value)>),
     Reference(u32),
+    /// Asked for by name where a default is `true`.
+    False,
     Other,
 }
 
@@ -61,6 +64,7 @@ impl Value {
 
 pub struct Object {
     pub number: u32,
+    pub generation: u16,
     pub value: Value,
     /// Raw bytes of its stream, if it has one.
     pub stream: Option<(usize, usize)>,
@@ -71,6 +75,8 @@ pub struct Pdf<'a> {
     pub objects: Vec<Object>,
     pub trailers: Vec<Value>,
     by_number: HashMap<u32, usize>,
+    /// What makes texts and streams plain, where a password was found or none is needed.
+    key: Option<Key>,
     /// Names written with `#xx` where a letter would do.
     pub hidden_names: Vec<String>,
     values: usize,
@@ -296,7 +302,11 @@ impl Lexer<'_, '_> {
         }
         let word = self.data.get(start..self.at).unwrap_or_default();
         let Some(number) = std::str::from_utf8(word).ok().and_then(|text| text.parse::<f64>().ok()) else {
-            return if word == b"null" { Value::Null } else { Value::Other };
+            return match word {
+                b"null" => Value::Null,
+                b"false" => Value::False,
+                _ => Value::Other,
+            };
         };
         match self.reference(word) {
             Some(reference) => reference,
@@ -341,6 +351,7 @@ impl<'a> Pdf<'a> {
             objects: Vec::new(),
             trailers: Vec::new(),
             by_number: HashMap::new(),
+            key: None,
             hidden_names: Vec::new(),
             values: 0,
         };
@@ -354,7 +365,7 @@ impl<'a> Pdf<'a> {
             {
                 break;
             }
-            let Some(number) = object_number(data, keyword) else { continue };
+            let Some((number, generation)) = object_number(data, keyword) else { continue };
             let (value, end) = pdf.value_at(at);
             at = at.max(end);
             let stream = pdf.stream_at(&value, end);
@@ -362,7 +373,7 @@ impl<'a> Pdf<'a> {
                 at = stream_end;
             }
             pdf.by_number.insert(number, pdf.objects.len());
-            pdf.objects.push(Object { number, value, stream });
+            pdf.objects.push(Object { number, generation, value, stream });
         }
         for found in memchr::memmem::find_iter(data, b"trailer").take(200) {
             let (value, _) = pdf.value_at(found + 7);
@@ -448,6 +459,9 @@ impl<'a> Pdf<'a> {
     /// The stream's content, up to a filter that we do not undo (a picture's). `None`: a bound was hit and stated.
     pub fn decode(&self, object: &Object, report: &mut dyn Report) -> Option<Vec<u8>> {
         let mut bytes = self.raw(object)?.to_vec();
+        if let Some(key) = self.key.as_ref().filter(|key| is_encrypted_stream(&object.value, key)) {
+            bytes = key.stream(&bytes, object.number, object.generation);
+        }
         for filter in self.filters(&object.value) {
             bytes = match filter.as_str() {
                 "FlateDecode" | "Fl" => inflate(&bytes, report)?,
@@ -479,6 +493,28 @@ impl<'a> Pdf<'a> {
             (1.0..=100_000.0).contains(&columns) && (1.0..=32.0).contains(&colours) && (1.0..=16.0).contains(&bits);
         let pixel = ((colours * bits) as usize).div_ceil(8);
         sane.then(|| (((columns * colours * bits) as usize).div_ceil(8), pixel))
+    }
+
+    /// Whether a password opens the document for reading; texts and streams are plain from then on. Of object streams it is
+    /// their bytes that are encrypted, so they are unpacked afterwards.
+    pub fn unlock(&mut self, passwords: &[String]) -> bool {
+        let trailers = self.trailers.iter().chain(self.objects.iter().map(|object| &object.value));
+        let locked = trailers
+            .filter(|value| value.get("Encrypt").is_some())
+            .find_map(|trailer| Some((trailer.get("Encrypt")?.clone(), trailer.get("ID").map(|id| self.resolve(id)))));
+        let Some((encrypt, id)) = locked else { return false };
+        let Some(lock) = Lock::read(self.resolve(&encrypt), id) else { return false };
+        let words = std::iter::once(&b""[..]).chain(passwords.iter().map(|word| word.as_bytes()));
+        let Some(key) = words.into_iter().find_map(|word| lock.open(word)) else { return false };
+        let own = match encrypt {
+            Value::Reference(number) => Some(number),
+            _ => None,
+        };
+        for object in self.objects.iter_mut().filter(|object| Some(object.number) != own) {
+            decrypt_texts(&mut object.value, &key, object.number, object.generation);
+        }
+        self.key = Some(key);
+        true
     }
 
     /// Adds the objects that object streams hold.
@@ -520,14 +556,32 @@ impl<'a> Pdf<'a> {
                 let value = lexer.value(0).unwrap_or(Value::Null);
                 let number = number.clamp(0.0, f64::from(u32::MAX)) as u32;
                 self.by_number.entry(number).or_insert(self.objects.len());
-                self.objects.push(Object { number, value, stream: None });
+                self.objects.push(Object { number, generation: 0, value, stream: None });
             }
         }
     }
 }
 
-/// The number in front of `0 obj`, if this is an object's head.
-fn object_number(data: &[u8], keyword: usize) -> Option<u32> {
+/// Cross-reference streams are plain always, a document's description where it says so.
+fn is_encrypted_stream(dict: &Value, key: &Key) -> bool {
+    match dict.get("Type").and_then(Value::name) {
+        Some("XRef") => false,
+        Some("Metadata") => key.metadata,
+        _ => true,
+    }
+}
+
+fn decrypt_texts(value: &mut Value, key: &Key, number: u32, generation: u16) {
+    match value {
+        Value::Text(bytes) => *bytes = key.text(bytes, number, generation),
+        Value::Array(items) => items.iter_mut().for_each(|item| decrypt_texts(item, key, number, generation)),
+        Value::Dict(pairs) => pairs.iter_mut().for_each(|(_, item)| decrypt_texts(item, key, number, generation)),
+        _ => {}
+    }
+}
+
+/// Number and generation in front of `obj`, if this is an object's head.
+fn object_number(data: &[u8], keyword: usize) -> Option<(u32, u16)> {
     let head = data.get(keyword.saturating_sub(24)..keyword)?;
     if data.get(keyword.checked_sub(3)?..keyword) == Some(b"end") {
         return None;
@@ -539,7 +593,9 @@ fn object_number(data: &[u8], keyword: usize) -> Option<u32> {
     }
     let number = words.next()?;
     let digits = number.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-    std::str::from_utf8(number.get(number.len() - digits..)?).ok()?.parse().ok()
+    let number = std::str::from_utf8(number.get(number.len() - digits..)?).ok()?.parse().ok()?;
+    let generation = std::str::from_utf8(generation).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    Some((number, generation))
 }
 
 #[cfg(test)]

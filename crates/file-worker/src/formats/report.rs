@@ -17,6 +17,8 @@ pub trait Report {
     fn gap(&mut self, reason: GapReason, class: FileClass, detail: &str);
     /// Accounts for bytes that came out of a decoder. `false`: a bound is hit and stated; come to an end.
     fn spend(&mut self, bytes: usize) -> bool;
+    /// Words of the message that may be a password.
+    fn passwords(&self) -> &[String];
     /// Whether time or another bound of the whole file is used up; asked in long loops.
     fn stop(&mut self) -> bool;
 }
@@ -39,6 +41,9 @@ impl Report for Context<'_> {
     }
     fn spend(&mut self, bytes: usize) -> bool {
         Context::spend(self, bytes as u64)
+    }
+    fn passwords(&self) -> &[String] {
+        Context::passwords(self)
     }
     fn stop(&mut self) -> bool {
         Context::stop(self)
@@ -89,6 +94,9 @@ pub mod tests {
         fn spend(&mut self, bytes: usize) -> bool {
             self.spent += bytes;
             self.spent < 256 << 20
+        }
+        fn passwords(&self) -> &[String] {
+            &[]
         }
         fn stop(&mut self) -> bool {
             false

@@ -1,8 +1,9 @@
-//! Contact cards: their links and notes go to the second round.
+//! Contact cards and calendars: their links and notes go to the second round, what they carry in letters is looked at.
 
 use super::bytes::lossy;
 use super::links;
 use super::report::Report;
+use super::script_text::unpack_payloads;
 
 const CARD_BYTES_MAX: usize = 4 << 20;
 
@@ -10,6 +11,8 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
     let text = lossy(data.get(..CARD_BYTES_MAX.min(data.len())).unwrap_or_default());
     // A line that starts with a space goes on from the one before.
     let unfolded = text.replace("\r\n ", "").replace("\n ", "").replace("\r\n\t", "");
+    // A photo, a sound or a key is written in letters; so is whatever else calls itself one.
+    unpack_payloads(&unfolded, report);
     for line in unfolded.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };
         let name =
@@ -21,6 +24,13 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
             _ => {}
         }
     }
+}
+
+/// A calendar's words go on, its attachments are looked at.
+pub fn inspect_calendar(data: &[u8], report: &mut dyn Report) {
+    let text = lossy(data.get(..CARD_BYTES_MAX.min(data.len())).unwrap_or_default());
+    unpack_payloads(&text.replace("\r\n ", "").replace("\n ", ""), report);
+    links::text(data, report);
 }
 
 #[cfg(test)]
