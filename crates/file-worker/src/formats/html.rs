@@ -99,7 +99,8 @@ fn read_markup(text: &str, depth: usize, page: &mut Page, report: &mut dyn Repor
                 let local = local_name(name).to_ascii_lowercase();
                 read_attributes(&local, raw, page, report);
                 match local.as_str() {
-                    "script" => {
+                    // `handler` is what small devices call a script in a picture.
+                    "script" | "handler" => {
                         let body = if raw.trim_end().ends_with('/') { "" } else { all.raw_until_close(name) };
                         read_script(raw, body, page, report);
                     }
@@ -155,7 +156,13 @@ fn read_attributes(tag: &str, raw: &str, page: &mut Page, report: &mut dyn Repor
                 let url = unescape(value);
                 read_url(tag, key, url.trim(), page, &mut data_file, report);
             }
-            "type" if tag == "input" && value.eq_ignore_ascii_case("password") => page.password_field = true,
+            "type" if tag == "input" && unescape(value).trim().eq_ignore_ascii_case("password") => {
+                page.password_field = true;
+            }
+            // Pictures may set handlers by animation.
+            "attributename" if local_name(value).to_ascii_lowercase().starts_with("on") => {
+                page.handler.get_or_insert_with(|| format!("{tag} sets {}", cut(value, 80)));
+            }
             _ => {}
         }
     }

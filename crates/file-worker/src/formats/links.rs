@@ -115,7 +115,8 @@ pub fn text(data: &[u8], report: &mut dyn Report) {
     const TEXT_BYTES_MAX: usize = 16 << 10;
     let text = lossy(data.get(..TEXT_BYTES_MAX.min(data.len())).unwrap_or_default());
     if !text.trim().is_empty() {
-        report.text(&text);
+        // `[words](link)` is shown as it stands: nobody is shown one place and led to another.
+        report.text(&text.replace("](", "] ("));
     }
 }
 

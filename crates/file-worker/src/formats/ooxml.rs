@@ -57,6 +57,10 @@ fn relations(text: &str, report: &mut dyn Report) {
         let kind =
             attribute(raw, "Type").unwrap_or_default().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let target = unescape(attribute(raw, "Target").unwrap_or_default());
+        // What a part is stands here, whatever it is called.
+        if matches!(kind.as_str(), "xlmacrosheet" | "xlintlmacrosheet") {
+            report.fact("files/office-xlm", cut(&target, 140));
+        }
         if !attribute(raw, "TargetMode").is_some_and(|mode| mode.eq_ignore_ascii_case("External")) {
             continue;
         }
@@ -214,6 +218,7 @@ mod tests {
         );
         check("image", "file://localhost/a.png", &[]);
         check("externalLinkPath", "book2.xlsx", &[]);
+        check("xlMacrosheet", "worksheets/sheet2.bin", &["files/office-xlm"]);
     }
 
     #[test]

