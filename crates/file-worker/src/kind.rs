@@ -252,6 +252,8 @@ kinds! {
     SettingContent "application/x-settingcontent" Executable Program ["settingcontent-ms"];
     LibraryMs "application/x-ms-library" Executable Program ["library-ms" "search-ms" "searchconnector-ms"];
     Jnlp "application/x-java-jnlp-file" Executable Program ["jnlp"];
+    /// Settings that an iPhone or a Mac takes over.
+    AppleProfile "application/x-apple-aspen-config" Executable Program ["mobileconfig"];
     Rdp "application/x-rdp" Executable Program ["rdp"];
     ClickOnce "application/x-ms-application" Executable Program ["application" "appref-ms" "manifest" "appinstaller"];
     Mmc "application/x-ms-msc" Executable Program ["msc"];

@@ -138,6 +138,7 @@ pub const RUNS: &[&str] = &[
     "osd",
     "msh",
     "printerexport",
+    "mobileconfig",
     "vsto",
     // browser and editor extensions
     "crx",
@@ -152,7 +153,9 @@ const PADDING_SPACES_MIN: usize = 8;
 
 /// Inspector for every thing that is walked: its name as the sender or the archive gives it.
 pub fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
-    judge(ctx, thing.name, thing.depth > 0);
+    // A mail program takes the last step of a name and no more.
+    let by_mail = thing.parent.is_some_and(|parent| parent.nature() == Nature::Mail);
+    judge(ctx, thing.name, thing.depth > 0 && !by_mail);
 }
 
 /// The same for an entry that may not be walked (encrypted, a folder, a link).
@@ -207,7 +210,8 @@ fn judge(ctx: &mut Context<'_>, name: &str, in_archive: bool) {
     if longest_run_of_spaces(base) >= PADDING_SPACES_MIN {
         ctx.fact("files/name-padded", base);
     }
-    if base.trim_matches(['\r', '\n']).contains(|c: char| c.is_control()) {
+    // Those above 127 are letters of another code page, seen wrong.
+    if base.trim_matches(['\r', '\n']).contains(|c: char| c.is_ascii_control()) {
         ctx.fact("files/name-control", base);
     }
     if let Some((_, stream)) = base.split_once("::").or_else(|| base.split_once(":$"))

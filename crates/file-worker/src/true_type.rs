@@ -8,6 +8,9 @@ use crate::names;
 use crate::walk::{Context, Thing};
 use guarita_message::GapReason;
 
+/// Names under which a page's source is read, not shown.
+const TEXT_NAMES: &[&str] = &["txt", "text", "md", "log", "csv", "tsv", "json", "yaml", "yml", "ini", "conf", "cfg"];
+
 /// Content of so few bytes under a known first magic is a head without a body.
 const HEAD_ONLY_BYTES_MAX: usize = 24;
 
@@ -43,7 +46,7 @@ fn rule_of_kind(thing: &Thing<'_>, extension: &str) -> Option<&'static str> {
     Some(match thing.kind {
         Pe | Dos | Com | Elf | AppImage | MachO | Dex | JavaClass | Swf | Wasm | PythonBytecode | LlvmBitcode
         | LuaBytecode => "files/program",
-        Msi | Msix | Xar | NuGet | ClickOnce | Jnlp => "files/installer",
+        Msi | Msix | Xar | NuGet | ClickOnce | Jnlp | AppleProfile => "files/installer",
         Apk | Ipa | Jar | MacApp => "files/app",
         ChromeExtension | FirefoxExtension | Vsix => "files/browser-extension",
         Lnk | DesktopEntry | Scf | SettingContent | LibraryMs | Mmc | Rdp | WebQuery => "files/shortcut",
@@ -66,7 +69,8 @@ fn rule_of_kind(thing: &Thing<'_>, extension: &str) -> Option<&'static str> {
 /// A page that comes alone opens in a browser with a double click; a page in an e-book or a saved site is its material.
 fn is_sent_by_itself(thing: &Thing<'_>) -> bool {
     match thing.parent {
-        None => true,
+        // Under a text's name it opens in an editor.
+        None => !TEXT_NAMES.contains(&thing.extension().as_str()),
         Some(Kind::Eml | Kind::Msg | Kind::Tnef) => !thing.extension().is_empty(),
         _ => false,
     }
@@ -89,6 +93,8 @@ fn disguise(thing: &Thing<'_>, extension: &str) -> Option<(&'static str, String)
         Nature::Program if harmless || promised == Nature::Archive && !kind.is_zip() => {
             Some(("files/disguised-program", promise))
         }
+        // Letters that stand for a file: nothing that opens the name knows what to do with them.
+        _ if matches!(kind, Kind::Uu | Kind::Yenc | Kind::BinHex) => None,
         Nature::DiskImage if shown => Some(("files/disguised-archive", promise)),
         // Spreadsheets exported as HTML under `.xls` are everyday life.
         Nature::Active if kind == Kind::Html && matches!(extension, "xls" | "doc" | "ppt") => None,
@@ -130,6 +136,7 @@ pub fn describe(kind: Kind) -> &'static str {
         Jar => "Java program",
         JavaClass => "Java class",
         Msi => "Windows installer",
+        AppleProfile => "iPhone or Mac settings profile",
         Msix => "Windows app package",
         Deb => "Debian package",
         Rpm => "RPM package",

@@ -62,8 +62,12 @@ fn look_at_message(bytes: &[u8], ctx: &mut Context<'_>) {
                 ctx.child_declared(if name.is_empty() { &numbered } else { name }, &declared, body);
             }
             PartType::Message(inner) => {
-                let raw = inner.raw_message.get(..).unwrap_or_default();
-                ctx.child_declared(if name.is_empty() { "message.eml" } else { name }, "message/rfc822", raw);
+                // Of its own bytes only: what the parser keeps is the whole mail around it.
+                ctx.child_declared(
+                    if name.is_empty() { "message.eml" } else { name },
+                    "message/rfc822",
+                    inner.raw_message(),
+                );
             }
         }
     }

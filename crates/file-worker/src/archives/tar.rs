@@ -33,8 +33,15 @@ pub(super) fn look(thing: &Thing<'_>, ctx: &mut Context<'_>) {
         let size = pax_size.take().or_else(|| number(&header[124..136])).unwrap_or(u64::MAX);
         let padded = size.checked_next_multiple_of(BLOCK as u64).and_then(|size| usize::try_from(size).ok());
         let length = usize::try_from(size).unwrap_or(usize::MAX).min(after.len());
-        let body = &after[..length];
         let flag = header[156];
+        // A file with holes: lists of where its pieces go stand between header and body, each of which says if another follows.
+        let (mut after, mut lists) = (after, flag == b'S' && header[482] == 1);
+        while lists && let Some((list, behind)) = after.split_at_checked(BLOCK) {
+            lists = list[504] == 1;
+            after = behind;
+        }
+        let length = length.min(after.len());
+        let body = &after[..length];
         match flag {
             b'L' => long_name = Some(text(&body[..body.len().min(HEADER_BYTES_MAX)])),
             b'K' => long_link = Some(text(&body[..body.len().min(HEADER_BYTES_MAX)])),

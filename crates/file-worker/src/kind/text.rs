@@ -236,6 +236,10 @@ fn by_markup(start: &str, extension: &str) -> Option<Kind> {
         }
     }
     match local {
+        // A profile brings certificates, proxies and a manager for the whole device.
+        "plist" if start.contains("<key>payloadtype</key>") && start.contains("<key>payloadcontent</key>") => {
+            return Some(Kind::AppleProfile);
+        }
         "plist" if matches!(extension, "webloc" | "inetloc" | "fileloc") || plist_is_shortcut(start) => {
             return Some(Kind::Webloc);
         }
@@ -254,7 +258,9 @@ fn by_markup(start: &str, extension: &str) -> Option<Kind> {
         "head", "body", "script", "iframe", "title", "meta", "style", "div", "table", "form", "center", "frameset",
         "font", "p", "a", "br", "img", "h1", "h2", "h3", "b", "link", "embed", "object", "input", "base", "noscript",
     ];
-    if HTML.contains(&local) {
+    // Under a name of XML a browser reads it as XML, where these words mean nothing.
+    let named_xml = Kind::Xml.extensions().contains(&extension) && extension != "txt";
+    if HTML.contains(&local) && !named_xml {
         return Some(Kind::Html);
     }
     if start.starts_with("<%") {
@@ -301,7 +307,7 @@ fn first_element(start: &str) -> &str {
 
 fn by_lines(start: &str, lower: &str, extension: &str) -> Option<Kind> {
     let lines = || lower.lines().map(str::trim).filter(|line| !line.is_empty()).take(200);
-    if let Some(kind) = mail_kind(start) {
+    if let Some(kind) = mail_kind(start, extension) {
         return Some(kind);
     }
     if lines().any(|line| line == "[internetshortcut]") {
@@ -344,7 +350,7 @@ fn by_lines(start: &str, lower: &str, extension: &str) -> Option<Kind> {
 }
 
 /// Headers of a mail before the first empty line.
-fn mail_kind(start: &str) -> Option<Kind> {
+fn mail_kind(start: &str, extension: &str) -> Option<Kind> {
     let mut known = 0;
     let mut is_archive = false;
     let mbox = start.starts_with("from ")
@@ -386,7 +392,9 @@ fn mail_kind(start: &str) -> Option<Kind> {
         known += usize::from(FIELDS.contains(&field));
         is_archive |= field == "content-type" && value.contains("multipart/related");
     }
+    // Under a mail's name it opens in a mail program.
     let web_page = is_archive
+        && extension != "eml"
         && !start.contains("\nreceived:")
         && (start.contains("\nsnapshot-content-location") || !start.contains("\nto:"));
     match known {

@@ -366,14 +366,27 @@ fn check_byte(entry: &Entry, time: u16) -> u8 {
     if entry.flags & 8 != 0 { (time >> 8) as u8 } else { (entry.crc >> 24) as u8 }
 }
 
-/// UTF-8 where flagged or valid, else bytes as Latin-1: readable enough to judge by, never a path.
+/// UTF-8 where flagged or valid, else the code page of DOS in western countries, which Windows still writes.
 fn decode_name(raw: &[u8], _flags: u16, extra: &[u8]) -> String {
     let unicode = unicode_path(extra);
     match std::str::from_utf8(unicode.unwrap_or(raw)) {
         Ok(name) => name.to_owned(),
-        Err(_) => raw.iter().map(|byte| char::from(*byte)).collect(),
+        Err(_) => raw
+            .iter()
+            .map(|byte| if *byte < 0x80 { char::from(*byte) } else { DOS[usize::from(*byte - 0x80)] })
+            .collect(),
     }
 }
+
+/// Code page 850 from 128 on.
+const DOS: [char; 128] = [
+    'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å', 'É', 'æ', 'Æ', 'ô', 'ö', 'ò', 'û',
+    'ù', 'ÿ', 'Ö', 'Ü', 'ø', '£', 'Ø', '×', 'ƒ', 'á', 'í', 'ó', 'ú', 'ñ', 'Ñ', 'ª', 'º', '¿', '®', '¬', '½', '¼', '¡',
+    '«', '»', '░', '▒', '▓', '│', '┤', 'Á', 'Â', 'À', '©', '╣', '║', '╗', '╝', '¢', '¥', '┐', '└', '┴', '┬', '├', '─',
+    '┼', 'ã', 'Ã', '╚', '╔', '╩', '╦', '╠', '═', '╬', '¤', 'ð', 'Ð', 'Ê', 'Ë', 'È', 'ı', 'Í', 'Î', 'Ï', '┘', '┌', '█',
+    '▄', '¦', 'Ì', '▀', 'Ó', 'ß', 'Ô', 'Ò', 'õ', 'Õ', 'µ', 'þ', 'Þ', 'Ú', 'Û', 'Ù', 'ý', 'Ý', '¯', '´', '\u{ad}', '±',
+    '‗', '¾', '¶', '§', '÷', '¸', '°', '¨', '·', '¹', '³', '²', '■', '\u{a0}',
+];
 
 /// Info-ZIP's Unicode path, which extractors show instead of the name.
 fn unicode_path(mut extra: &[u8]) -> Option<&[u8]> {
