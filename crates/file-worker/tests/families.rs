@@ -1,6 +1,7 @@
 //! Families of attacks, built here and looked at: two files in one, for many pairs; carriers that nobody reads to their end;
 //! what a document starts. Each family has a harmless neighbour that must stay silent.
 
+use base64::Engine;
 use guarita_file_worker::{Job, Kit, Report, look, walk::Limits};
 use guarita_message::{GapReason, Severity};
 use guarita_rules::{Language, RuleFile, RuleSet};
@@ -263,6 +264,161 @@ fn tables_and_flat_documents_that_run() {
         "files/office-macro",
     );
     check_silent("a.fods", b"<?xml version=\"1.0\"?><office:document><office:scripts/></office:document>");
+}
+
+fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// A mail with one attachment, written by hand.
+fn mail(kind: &str, name: &str, encoding: &str, body: &str) -> Vec<u8> {
+    // Mails in mails must not share their boundary.
+    let mark = format!("b{}", body.len());
+    format!(
+        "From: a@example.com\r\nTo: b@example.com\r\nSubject: oi\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/mixed; boundary={mark}\r\n\r\n--{mark}\r\nContent-Type: {kind}; name=\"{name}\"\r\n\
+         Content-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n--{mark}--\r\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn mails_in_mails() {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("letters");
+    let plain = text(mail("text/plain", "leia.txt", "7bit", "bom dia"));
+    check_silent("encaminhada.eml", &mail("message/rfc822", "original.eml", "7bit", &plain));
+    let bad = text(mail("application/pdf", "boleto.pdf", "base64", &base64(&pe())));
+    check("encaminhada.eml", &mail("message/rfc822", "original.eml", "7bit", &bad), "files/disguised-program");
+    let twice = text(mail("message/rfc822", "a.eml", "7bit", &bad));
+    check("encaminhada.eml", &mail("message/rfc822", "b.eml", "7bit", &twice), "files/disguised-program");
+    // Habits of old mail programs: a path as a name, a picture in uuencode that says it is a picture.
+    check_silent("velha.eml", &mail("text/plain", "/home/ana/leia.txt", "7bit", "bom dia"));
+    check_silent("velha.eml", &mail("image/png", "bola.png", "x-uuencode", "begin 644 bola.png\r\n#0V%T\r\n`\r\nend"));
+}
+
+#[test]
+fn files_written_in_letters_in_cards_and_calendars() {
+    let folded = |bytes: &[u8]| {
+        let letters = base64(bytes);
+        letters
+            .as_bytes()
+            .chunks(60)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect::<Vec<_>>()
+            .join("\r\n ")
+    };
+    let card = |bytes: &[u8]| {
+        format!("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ana\r\nPHOTO;ENCODING=b;TYPE=JPEG:{}\r\nEND:VCARD\r\n", folded(bytes))
+    };
+    let event = |bytes: &[u8]| {
+        format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nATTACH;ENCODING=BASE64;VALUE=BINARY:{}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
+            folded(bytes)
+        )
+    };
+    check("ana.vcf", card(&pe()).as_bytes(), "files/program");
+    check("reuniao.ics", event(&pe()).as_bytes(), "files/program");
+    check_silent("ana.vcf", card(&[JPEG, &[0; 200]].concat()).as_bytes());
+    check_silent("reuniao.ics", event(&pdf("", b"")).as_bytes());
+}
+
+/// Made with qpdf from one document: a script, a link, the head of a program as attachment. All but the last open without
+/// a password.
+#[test]
+fn what_an_encrypted_pdf_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pdf");
+    let looked = |name: &str, passwords: &[&str]| {
+        let bytes = std::fs::read(folder.join(name)).expect("the document is there");
+        let passwords = passwords.iter().map(|word| (*word).to_owned()).collect();
+        look(&bytes, &Job { name: name.to_owned(), passwords, ..Job::default() }, &KIT)
+    };
+    let check = |name: &str, passwords: &[&str]| {
+        let report = looked(name, passwords);
+        let gaps: Vec<GapReason> = report.gaps.iter().map(|gap| gap.reason).collect();
+        assert_eq!(gaps, [GapReason::Encrypted], "{name}: {report:?}");
+        let script = report.findings.iter().find(|finding| finding.rule == "files/pdf-javascript");
+        assert!(script.is_some_and(|finding| finding.evidence.contains("app.alert")), "{name}: {report:?}");
+        assert!(report.findings.iter().any(|finding| finding.rule == "files/program"), "{name}: {report:?}");
+        assert!(format!("{:?}", report.found).contains("https://pague.example/boleto"), "{name}: {report:?}");
+    };
+    for name in ["rc4-40.pdf", "rc4-128.pdf", "aes-128.pdf", "aes-256-r5.pdf", "aes-256.pdf"] {
+        check(name, &[]);
+    }
+    check("senha-1234.pdf", &["senha", "1234"]);
+    let closed = looked("senha-1234.pdf", &["4321"]);
+    assert!(closed.found.is_empty() && closed.findings.iter().all(|finding| finding.rule != "files/program"));
+}
+
+#[test]
+fn profiles_for_a_phone() {
+    let list = |inside: &str| format!("<?xml version=\"1.0\"?><plist version=\"1.0\"><dict>{inside}</dict></plist>");
+    let profile = list("<key>PayloadType</key><string>Configuration</string><key>PayloadContent</key><array/>");
+    check("wifi.mobileconfig", profile.as_bytes(), "files/installer");
+    check("wifi.xml", profile.as_bytes(), "files/installer");
+    check_silent("lista.plist", list("<key>Name</key><string>Ana</string>").as_bytes());
+}
+
+#[test]
+fn a_7z_packed_with_deflate() {
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(concat!(
+            "N3q8ryccAAS9G+j0IQAAAAAAAABSAAAAAAAAAEnUI9DtwbERAAAEA8BkOB13atMYwch2oFH4t6ixxJ4LoCTeLQ0BBAYAAQkhAAcL",
+            "AQABAwQBCAyCGAAICgFbMUHaAAAFARkLAAAAAAAAAAAAAAARDQBhAC4AZQB4AGUAAAAUCgEA5Yp603WB3QEVBgEAIICkgQAA",
+        ))
+        .expect("base64");
+    check("a.7z", &bytes, "files/program");
+}
+
+#[test]
+fn ordinary_names_and_texts_are_no_attack() {
+    // As Windows and DOS write `Declaração.txt` without Unicode.
+    let dos = zip("Declara__o.txt", b"bom dia");
+    let dos: Vec<u8> = {
+        let mut bytes = dos;
+        while let Some(at) = bytes.windows(2).position(|two| two == b"__") {
+            bytes[at..at + 2].copy_from_slice(b"\x87\xc6");
+        }
+        bytes
+    };
+    check_silent("a.zip", &dos);
+    check_silent("README.md", b"<div align=\"center\"><h1>Title</h1></div>\n\nText and more text.\n");
+    check("pagina.html", b"<div align=\"center\"><h1>Title</h1></div>", "files/web-page");
+    check_silent("dados.xml", b"<a><b>1</b></a>");
+    check("pagina.xml", b"<html xmlns=\"http://www.w3.org/1999/xhtml\"><body>x</body></html>", "files/web-page");
+}
+
+#[test]
+fn a_tar_with_holes_goes_on_behind_them() {
+    let mut header = [0u8; 512];
+    let entry = |name: &[u8], flag: u8, size: usize, extended: bool| {
+        let mut header = [0u8; 512];
+        header[..name.len()].copy_from_slice(name);
+        header[124..136].copy_from_slice(format!("{size:011o}\0").as_bytes());
+        header[156] = flag;
+        header[257..265].copy_from_slice(b"ustar  \0");
+        header[482] = u8::from(extended);
+        let sum: u32 =
+            header.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        header
+    };
+    header[504] = 1; // another list follows
+    let lists = [header, [0; 512]].concat();
+    let program = pe();
+    let mut body = program.clone();
+    body.resize(body.len().next_multiple_of(512), 0);
+    let tar = [
+        entry(b"sparse", b'S', 512, true).as_slice(),
+        &lists,
+        &[b'x'; 512],
+        &entry(b"a.exe", b'0', program.len(), false),
+        &body,
+        &[0; 1024],
+    ]
+    .concat();
+    check("a.tar", &tar, "files/program");
+    let report = seen("a.tar", &tar);
+    assert!(report.gaps.is_empty(), "{report:?}");
 }
 
 #[test]

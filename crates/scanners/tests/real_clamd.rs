@@ -96,11 +96,16 @@ async fn debians_test_files_are_found() {
     let mut seen = 0;
     for entry in files.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let told = scan(&own.clamav, &fs::read(entry.path()).unwrap()).await;
-        if NOT_UNPACKED.contains(&name.as_str()) {
-            assert!(!told.starts_with("found") || told == TEST_FILE, "{name}: {told}");
-        } else {
-            assert_eq!(told, TEST_FILE, "{name}");
+        let bytes = fs::read(entry.path()).unwrap();
+        // Two more archives around it must not hide it.
+        let wrapped = zip(&[("b.zip", &zip(&[(&name, &bytes)]))]);
+        for (form, bytes) in [("alone", bytes), ("in two archives", wrapped)] {
+            let told = scan(&own.clamav, &bytes).await;
+            if NOT_UNPACKED.contains(&name.as_str()) {
+                assert!(!told.starts_with("found") || told == TEST_FILE, "{name} {form}: {told}");
+            } else {
+                assert_eq!(told, TEST_FILE, "{name} {form}");
+            }
         }
         seen += 1;
     }
