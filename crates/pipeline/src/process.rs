@@ -4,7 +4,7 @@ use crate::{
     Annotate, Brains, Parts, RouteSettings, Routes,
     file_lists::note_listed_files,
     files::{Look, SeenFile, fetch_deadline, inspect_files, password_candidates},
-    in_work::{InWork, Refusals},
+    in_work::{Claim, InWork, Refusals},
     observe::{Nobody, Observer, Seen, Stage, Stages},
     outgoing::{findings_header, media_states, order, released},
     shares::{FilesPlace, Shares},
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use guarita_deliver::{GIVE_UP_MILLIS, Outcome, Outgoing, REFUSALS_MAX, wait_before_retry};
 use guarita_message::{
-    Channel, Decision, Inspection, Lane, Message, PartBody, UNMATCHED, Verdict, base_route, held_because,
+    Channel, Decision, DeliveryId, Inspection, Lane, Message, PartBody, UNMATCHED, Verdict, base_route, held_because,
 };
 use guarita_policy::{Circumstances, decide, except};
 use guarita_spool::{Claimed, Decided, Filter, Finish, Spool, SpoolError};
@@ -115,20 +115,52 @@ impl Pipeline {
         &self.parts
     }
 
+    /// Claims what is due, as [`Spool::claim_shared`] does, for this process to work on: entries that nobody here is at, or
+    /// was at when they were claimed. [`Self::process`] or [`Self::put_back`] must follow for each.
+    pub(crate) async fn claim(&self, most: usize, most_of_one: usize) -> Result<Vec<Claimed>, SpoolError> {
+        let lease = self.parts.config.lease_seconds * 1000;
+        self.in_work.asking();
+        let claimed = self.parts.spool.claim_shared(self.parts.now_ms(), lease, most, most_of_one).await?;
+        let claims = self.in_work.begin(claimed.iter().map(|entry| &entry.id));
+        let mut ours = Vec::with_capacity(claimed.len());
+        for (entry, claim) in claimed.into_iter().zip(claims) {
+            match claim {
+                Claim::Begun => ours.push(entry),
+                Claim::Busy => {}
+                Claim::Stale => self.give_back(&entry.id).await,
+            }
+        }
+        Ok(ours)
+    }
+
     /// Takes one claimed entry to its end, or to its next try. A fault of our own disk leaves the entry to its lease:
     /// it is claimed again, and nothing is lost.
-    pub async fn process(&self, claimed: Claimed) {
+    pub(crate) async fn process(&self, claimed: Claimed) {
         let id = claimed.id.clone();
-        if !self.in_work.begin(&id) {
-            return;
-        }
         self.process_alone(claimed).await;
-        if self.in_work.end(&id) {
-            // Most often our result was taken for the later claim, too. If it was not, that claim is of before our work:
-            // the entry is put back and claimed as it is now.
-            let now = self.parts.now_ms();
-            let _ = self.parts.spool.finish(now, &id, Finish::LookAgainAt { at: now }).await;
+        self.end(&id).await;
+    }
+
+    /// Puts an entry that was claimed back in its line, to be claimed again at `at`.
+    pub(crate) async fn put_back(&self, id: &DeliveryId, at: u64) {
+        if let Err(error) = self.parts.spool.finish(self.parts.now_ms(), id, Finish::LookAgainAt { at }).await {
+            tracing::warn!(%id, %error, "an entry was not put back; it comes again when its lease ends");
         }
+        self.end(id).await;
+    }
+
+    async fn end(&self, id: &DeliveryId) {
+        if self.in_work.end(id) {
+            // Most often our result was taken for the later claim, too. If it was not, that claim is of before our work.
+            self.give_back(id).await;
+        }
+    }
+
+    /// A claim of before what this process did last: the entry is put back and claimed as it is now. If it has ended, there is
+    /// nothing to put back.
+    async fn give_back(&self, id: &DeliveryId) {
+        let now = self.parts.now_ms();
+        let _ = self.parts.spool.finish(now, id, Finish::LookAgainAt { at: now }).await;
     }
 
     async fn process_alone(&self, claimed: Claimed) {

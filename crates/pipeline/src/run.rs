@@ -4,7 +4,6 @@ use crate::{
     process::{Pipeline, spool},
     shares::entries_max,
 };
-use guarita_spool::Finish;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -44,8 +43,7 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
         };
         let routes = pipeline.routes().len();
         let most_of_one = entries_max(config.in_flight_max, routes);
-        let lease = config.lease_seconds * 1000;
-        let claimed = match spool.claim_shared(pipeline.parts.now_ms(), lease, free.min(claim_max), most_of_one).await {
+        let claimed = match pipeline.claim(free.min(claim_max), most_of_one).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, "claiming work failed; trying again");
@@ -67,13 +65,8 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
         for entry in claimed {
             let Some(own) = pipeline.shares.take_bytes(&entry.route, routes, entry.body.len()) else {
                 // Its turn comes when some of its route's large bodies are done; others need not wait for them.
-                let (spool, id, now) = (spool.clone(), entry.id.clone(), pipeline.parts.now_ms());
-                work.spawn(async move {
-                    let later = Finish::LookAgainAt { at: now + PUT_BACK_MILLIS };
-                    if let Err(error) = spool.finish(now, &id, later).await {
-                        tracing::warn!(%id, %error, "an entry was not put back; it comes again when its lease ends");
-                    }
-                });
+                let (pipeline, at) = (pipeline.clone(), pipeline.parts.now_ms() + PUT_BACK_MILLIS);
+                work.spawn(async move { pipeline.put_back(&entry.id, at).await });
                 continue;
             };
             let weight = u32::try_from(entry.body.len().div_ceil(1024).clamp(1, kib)).unwrap_or(u32::MAX);

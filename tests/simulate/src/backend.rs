@@ -92,7 +92,7 @@ impl Misbehaving {
         if let Some(end) = entry.end {
             return state.broken(format!("{id} (updates {tags:?}) reached the backend after it ended as {end:?}"));
         }
-        let released = entry.released;
+        let (released, signatures) = (entry.released, entry.signatures);
         entry.taken |= takes;
         state.truth.repeats += u64::from(again && takes);
         if takes {
@@ -106,13 +106,13 @@ impl Misbehaving {
                 return state.broken(format!("update {tag} reached the backend under a second delivery id, {id}"));
             }
         }
-        if let Err(broken) = self.files(state, body, released) {
+        if let Err(broken) = self.files(state, body, released, signatures) {
             state.broken(format!("{id} (updates {tags:?}): {broken}"));
         }
     }
 
     /// No file that was not looked at is called clean or served, and none that is withheld is named.
-    fn files(&self, state: &State, body: &[u8], released: bool) -> Result<(), String> {
+    fn files(&self, state: &State, body: &[u8], released: bool, signatures: u64) -> Result<(), String> {
         let json: Value = serde_json::from_slice(body).map_err(|error| format!("no JSON: {error}"))?;
         let mut messages = Vec::new();
         collect_messages(&json, &mut messages);
@@ -125,7 +125,7 @@ impl Misbehaving {
             }
             for file in seen["files"].as_array().into_iter().flatten().filter(|_| verdict == "clean") {
                 let hash = file["sha256"].as_str().and_then(|hash| hash.parse().ok());
-                if !hash.is_some_and(|hash| state.truth.is_clean(&hash, &INSPECTORS)) {
+                if !hash.is_some_and(|hash| state.truth.is_clean(&hash, &INSPECTORS, signatures)) {
                     return Err(format!("clean, and not every scanner called {} so", file["where"]));
                 }
             }
@@ -140,7 +140,7 @@ impl Misbehaving {
             };
             if let MediaState::Served(content) = served
                 && !released
-                && !state.truth.may_be_served(&content.hash, &INSPECTORS)
+                && !state.truth.may_be_served(&content.hash, &INSPECTORS, signatures)
             {
                 return Err(format!("media id {media} is served, and the scanners did not allow it"));
             }

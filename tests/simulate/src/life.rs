@@ -17,6 +17,7 @@ use guarita_pipeline::{Ambient, Annotate, Brains, Config, Parts, Pipeline, Route
 use guarita_policy::{OnDeadline, Policy};
 use guarita_receive::Door;
 use guarita_rules::{Language, RuleSet};
+use guarita_scanners::{CacheConfig, Cached, Keyed};
 use guarita_spool::Spool;
 use guarita_webhook::{SplitBy, WithheldAs};
 use http::{Request, StatusCode};
@@ -92,7 +93,9 @@ impl Gateway {
             first_contact: false,
         };
         let scanner = |name, who| -> Arc<dyn guarita_inspect::FileInspector> {
-            Arc::new(Scanner { name, who, world: world.clone() })
+            // As in the product: what was seen once is not looked at again until the signatures change.
+            let keyed = if who == Who::Clamd { Keyed::ByContent } else { Keyed::ByFile };
+            Arc::new(Cached::new(Scanner { name, who, world: world.clone() }, keyed, CacheConfig::default()))
         };
         let random = world.clone();
         let parts = Parts {
@@ -208,6 +211,7 @@ async fn walk(world: &World, gateway: &Gateway, posts: &Arc<Mutex<Vec<Post>>>) -
         };
     }
     tokio::spawn(operate(world.clone(), gateway.spool.clone()));
+    tokio::spawn(load_signatures(world.clone()));
     let (lasts_ms, gently) = world.chance(|chance| (chance.within(200..300_000), chance.happens(200)));
     tokio::select! {
         biased;
@@ -277,6 +281,18 @@ async fn operate(world: World, spool: Arc<dyn Spool>) {
         } else if !retry && !done.is_empty() {
             let _ = spool.release(world.now_ms(), &done[at % done.len()], "simulated").await;
         }
+    }
+}
+
+/// New signatures come now and then.
+async fn load_signatures(world: World) {
+    loop {
+        let wait = world.chance(|chance| chance.within(1_000..120_000));
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let mut state = world.lock();
+        state.signatures += 1;
+        let version = state.signatures;
+        state.note(|| format!("signatures {version}"));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     chance::Chance,
-    graph::{content_of, hash_of},
+    graph::{FORWARDED, content_of, hash_of},
     truth::Tag,
 };
 use serde_json::{Value, json};
@@ -74,7 +74,8 @@ fn update(chance: &mut Chance, tag: Tag, conversations: u64) -> Update {
     if kind == "text" {
         message["text"] = json!({"body": format!("oi {tag}")});
     } else {
-        let id = format!("77{:05}{tag}", chance.within(0..100_000));
+        let begins = if chance.happens(300) { FORWARDED } else { "77" };
+        let id = format!("{begins}{:05}{tag}", chance.within(0..100_000));
         let mut media = json!({"id": id, "mime_type": "text/plain"});
         if chance.happens(500) {
             media["sha256"] = hash_of(&content_of(&id, 0)).to_string().into();

@@ -103,6 +103,9 @@ impl BlobStore for Shelf {
     }
 
     fn open(&self, hash: &ContentHash) -> io::Result<Box<dyn BlobReader>> {
+        if self.world.fails_at_once(Who::Blob) {
+            return Err(io::Error::other("simulated"));
+        }
         let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = blobs.get(hash).cloned().ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(Reader(io::Cursor::new(bytes))))

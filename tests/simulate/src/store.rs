@@ -69,8 +69,9 @@ impl Disk {
 
 /// At each start: what the truth knows is there, and in its state.
 fn check_against_truth(spool: &dyn Spool, world: &World) -> Result<(), String> {
-    let state = world.lock();
-    for (id, entry) in &state.truth.entries {
+    let mut state = world.lock();
+    for (id, entry) in &mut state.truth.entries {
+        entry.held_until_ms = 0; // whoever held it is dead
         let record = at_once(spool.record(id)).map_err(|error| error.to_string())?;
         let Some(record) = record else {
             return Err(format!("{id} (updates {:?}) is gone from the spool", entry.tags));
@@ -142,6 +143,8 @@ impl Spool for Store {
                             taken: false,
                             refusals: 0,
                             attempts: 0,
+                            held_until_ms: 0,
+                            signatures: state.signatures,
                         };
                         state.truth.entries.insert(id.clone(), entry);
                     }
@@ -161,8 +164,17 @@ impl Spool for Store {
         Box::pin(self.with(Who::Claim, move |inner| {
             let claimed = at_once(inner.claim(now, lease, most))?;
             let mut state = self.world.lock();
+            // What has run out once stays so when the clock is set back.
+            for entry in state.truth.entries.values_mut().filter(|entry| entry.held_until_ms <= now) {
+                entry.held_until_ms = 0;
+            }
             for one in &claimed {
                 state.note(|| format!("claim of {:?}", tags_in(&one.body)));
+                let entry = state.truth.entries.get_mut(&one.id).expect("only stored entries are claimed");
+                let held = std::mem::replace(&mut entry.held_until_ms, now + lease);
+                if now < held {
+                    state.broken(format!("{} was handed out while a claim still held it", one.id));
+                }
                 if let Some(early) = state.truth.overtaken_by(&one.id).cloned() {
                     state.broken(format!("{} was handed out before {early} of its conversation ended", one.id));
                 }
@@ -216,6 +228,7 @@ impl Spool for Store {
                 Finish::DeadLettered { .. } => Some(End::DeadLettered),
                 Finish::RetryAt { .. } | Finish::LookAgainAt { .. } => None,
             };
+            entry.held_until_ms = 0;
             if entry.end.is_some() {
                 // Until a person acts on it again.
                 entry.out_of_line = false;
@@ -230,7 +243,13 @@ impl Spool for Store {
 
     fn renew(&self, now: Millis, id: &DeliveryId, lease: Millis) -> Pending<'_, ()> {
         let id = id.clone();
-        Box::pin(self.with(Who::Renew, move |inner| at_once(inner.renew(now, &id, lease))))
+        Box::pin(self.with(Who::Renew, move |inner| {
+            at_once(inner.renew(now, &id, lease))?;
+            if let Some(entry) = self.world.lock().truth.entries.get_mut(&id) {
+                entry.held_until_ms = now + lease;
+            }
+            Ok(())
+        }))
     }
 
     fn record(&self, id: &DeliveryId) -> Pending<'_, Option<Record>> {
@@ -268,7 +287,7 @@ impl Spool for Store {
             state.note(|| "released".into());
             if let Some(entry) = state.truth.entries.get_mut(&id) {
                 (entry.end, entry.decided) = (None, None);
-                (entry.out_of_line, entry.released) = (true, true);
+                (entry.out_of_line, entry.released, entry.held_until_ms) = (true, true, 0);
             }
             Ok(())
         }))
@@ -283,7 +302,7 @@ impl Spool for Store {
             if let Some(entry) = state.truth.entries.get_mut(&id)
                 && entry.end.take().is_some()
             {
-                entry.out_of_line = true;
+                (entry.out_of_line, entry.held_until_ms) = (true, 0);
             }
             Ok(())
         }))

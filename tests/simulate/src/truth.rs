@@ -23,6 +23,10 @@ pub struct Entry {
     pub taken: bool,
     pub refusals: u32,
     pub attempts: u32,
+    /// Until when a claim holds it, by the machine's clock; nobody else may get it before.
+    pub held_until_ms: u64,
+    /// Version of the signatures when it was received: no opinion older than this may let its files through.
+    pub signatures: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +36,8 @@ pub enum End {
     DeadLettered,
 }
 
-/// What an inspector said of a content when it was asked last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an inspector said of a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Said {
     Clean,
     Found,
@@ -52,8 +56,8 @@ pub struct Truth {
     pub acknowledged: BTreeSet<Tag>,
     pub entries: BTreeMap<DeliveryId, Entry>,
     pub entry_of: BTreeMap<Tag, DeliveryId>,
-    /// By content and inspector.
-    pub said: BTreeMap<(ContentHash, &'static str), Said>,
+    /// By content and inspector: all that was ever said, with the version of the signatures it was said by.
+    pub said: BTreeMap<(ContentHash, &'static str), BTreeSet<(u64, Said)>>,
     /// The contents that Graph ever gave for a media id.
     pub contents: BTreeMap<String, BTreeSet<ContentHash>>,
     pub panics: u32,
@@ -66,16 +70,30 @@ pub struct Truth {
 
 impl Truth {
     /// May the content be served to the backend? Every inspector has had its say, and none found anything.
-    pub fn may_be_served(&self, hash: &ContentHash, inspectors: &[&'static str]) -> bool {
-        inspectors.iter().all(|name| match self.said.get(&(*hash, *name)) {
-            Some(Said::Clean | Said::GapToAnnotate) => true,
-            Some(Said::GapThatMayClose) => self.passes_at_deadline,
-            Some(Said::Found | Said::GapToWithhold) | None => false,
+    pub fn may_be_served(&self, hash: &ContentHash, inspectors: &[&'static str], signatures: u64) -> bool {
+        self.each_said(hash, inspectors, signatures, |said| match said {
+            Said::Clean | Said::GapToAnnotate => true,
+            Said::GapThatMayClose => self.passes_at_deadline,
+            Said::Found | Said::GapToWithhold => false,
         })
     }
 
-    pub fn is_clean(&self, hash: &ContentHash, inspectors: &[&'static str]) -> bool {
-        inspectors.iter().all(|name| self.said.get(&(*hash, *name)) == Some(&Said::Clean))
+    pub fn is_clean(&self, hash: &ContentHash, inspectors: &[&'static str], signatures: u64) -> bool {
+        self.each_said(hash, inspectors, signatures, |said| said == Said::Clean)
+    }
+
+    /// Did every inspector once say such a thing, by signatures of that version or a later one?
+    fn each_said(
+        &self,
+        hash: &ContentHash,
+        inspectors: &[&'static str],
+        since: u64,
+        such: impl Fn(Said) -> bool,
+    ) -> bool {
+        inspectors.iter().all(|name| {
+            let said = self.said.get(&(*hash, *name)).into_iter().flatten();
+            said.filter(|(version, _)| *version >= since).any(|(_, said)| such(*said))
+        })
     }
 
     /// Does an earlier entry of the conversation still wait? Those that a person put back do not count.

@@ -21,13 +21,14 @@ pub enum Who {
     Renew,
     Look,
     Index,
+    Blob,
     Fetch,
     Clamd,
     Worker,
     Backend,
 }
 
-pub const ALL: [Who; 11] = [
+pub const ALL: [Who; 12] = [
     Who::Append,
     Who::Claim,
     Who::Decide,
@@ -35,6 +36,7 @@ pub const ALL: [Who; 11] = [
     Who::Renew,
     Who::Look,
     Who::Index,
+    Who::Blob,
     Who::Fetch,
     Who::Clamd,
     Who::Worker,
@@ -73,6 +75,8 @@ pub struct State {
     /// Nothing goes wrong any more: whatever is unfinished must end now.
     pub calm: bool,
     pub truth: Truth,
+    /// Version of the scanners' signatures; new ones come now and then, and outlive a crash.
+    pub signatures: u64,
     /// The wall clock when this life began, and what it jumped since.
     wall_ms: u64,
     jumped_ms: i64,
@@ -108,6 +112,7 @@ impl World {
             plan,
             calm: false,
             truth: Truth::default(),
+            signatures: 1,
             wall_ms: BEGIN_MS,
             jumped_ms: 0,
             strayed_ms: 0,
@@ -210,6 +215,20 @@ impl World {
             Some(Fault::DiesBefore) => self.die().await,
             fault => fault,
         }
+    }
+
+    /// The same for an operation that nobody awaits: it fails, or does not.
+    pub fn fails_at_once(&self, who: Who) -> bool {
+        let mut state = self.lock();
+        state.operations += 1;
+        let count = state.counted.entry(who).or_default();
+        *count += 1;
+        let count = *count;
+        let fault = if state.calm { None } else { state.draw(who, count) };
+        let fails = matches!(fault, Some(Fault::Fails | Fault::FailsAfterwards | Fault::Lies));
+        state.faults += u64::from(fails);
+        state.note(|| format!("{who:?} {count} fails: {fails}"));
+        fails
     }
 
     /// When it is done and before the caller knows.
