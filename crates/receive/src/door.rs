@@ -34,6 +34,9 @@ pub struct Door {
 
 /// A body larger than this is hashed and parsed off the event loop, so that it delays nobody's 200.
 const BLOCKING_BYTES_MIN: usize = 64 * 1024;
+/// Room for a body before any of it came; it grows with what really comes. Who announces megabytes and sends a byte a second
+/// holds no more than this.
+const BUFFER_BYTES_FIRST: usize = 4 * 1024;
 /// A refused body is read to its end up to this, so that the sender sees the answer and not a reset.
 const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -141,7 +144,7 @@ impl Door {
     }
 
     async fn read_bounded(&self, mut body: impl Body<Data = Bytes> + Unpin) -> Result<Held, Refused> {
-        let mut buffer = BytesMut::with_capacity((body.size_hint().lower() as usize).min(64 * 1024));
+        let mut buffer = BytesMut::with_capacity((body.size_hint().lower() as usize).min(BUFFER_BYTES_FIRST));
         let mut permits = None::<tokio::sync::OwnedSemaphorePermit>;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Refused::Broken)?;
