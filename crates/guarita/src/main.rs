@@ -224,6 +224,9 @@ fn config_path(given: Option<&Path>) -> Option<PathBuf> {
 fn log(settings: &LogSettings) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.level).unwrap_or_else(|_| "info".into());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written (a full disk, a reader that went away) is lost. To say so on the same standard error would
+    // panic, and take along whoever was logging.
+    let builder = builder.log_internal_errors(false);
     let set = match settings.format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

@@ -170,6 +170,82 @@ async fn patience_with_graph_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn writes_that_fail_at_the_nth_byte_answer_503_and_lose_nothing() {
+    let mut rig = Rig::prepare(None).await;
+    // A write beyond the process's bound on a file's size fails (EFBIG); by default it would be killed for trying.
+    let mut bounded = Command::new("sh");
+    let binary = rig.binary();
+    bounded.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary.get_program()).args(binary.get_args());
+    let nowhere = std::fs::File::create("/dev/null").unwrap();
+    let environment = [("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"), ("GUARITA__PIPELINE__LEASE_SECONDS", "3")];
+    rig.launch_by(bounded, nowhere, &environment).await;
+    rig.deliver(&payload::whatsapp(&ana(), "wamid.E0", 1, payload::text("antes"))).await;
+    rig.arrived("wamid.E0").await;
+    let pid = rig.pid().to_string();
+    let bound = |bytes: &str| {
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:unlimited")]).status();
+        assert!(set.is_ok_and(|status| status.success()), "prlimit (util-linux) sets a bound");
+    };
+    let text = "x".repeat(3_000);
+    let (mut number, mut acknowledged) = (0, Vec::new());
+    let mut post = async |rig: &Rig| {
+        number += 1;
+        let id = format!("wamid.E{number}");
+        let body = payload::whatsapp(&ana(), &id, number, payload::text(&text)).to_string();
+        let status = MetaStandIn::deliver(&rig.webhook(), APP_SECRET, body.as_bytes()).await.unwrap().status;
+        assert!(status == 200 || status == 503, "{status}");
+        (id, status)
+    };
+    for nth in 1..=12 {
+        let journal = std::fs::metadata(rig.storage().join("spool.db-wal")).map_or(0, |journal| journal.len());
+        bound(&(journal + nth * 1_900).to_string());
+        let mut refused = false;
+        for _ in 0..400 {
+            let (id, status) = post(&rig).await;
+            refused |= status == 503;
+            if status == 200 {
+                acknowledged.push(id);
+            } else {
+                break;
+            }
+        }
+        bound("unlimited");
+        assert!(refused, "no write ever failed with a bound {} bytes above the journal", nth * 1_900);
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let (id, status) = post(&rig).await;
+            if status == 200 {
+                acknowledged.push(id);
+                break;
+            }
+            assert!(std::time::Instant::now() < end, "no recovery after bound {nth}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    for id in &acknowledged {
+        rig.arrived(id).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_written_costs_nobody_a_message() {
+    let mut rig = Rig::prepare(None).await;
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has one");
+    let environment = [("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"), ("GUARITA__POLICY__SCAN_DEADLINE_SECONDS", "2")];
+    rig.launch_by(rig.binary(), full, &environment).await;
+    rig.backend.answer_with(503);
+    let file = Media::new(samples::pdf("um"), "application/pdf");
+    rig.meta.put_media("970001", file.clone());
+    let content = payload::media("document", "970001", &file, None, Some("um.pdf"), None);
+    rig.deliver(&payload::whatsapp(&ana(), "wamid.L1", 1, content)).await;
+    rig.deliver(&payload::whatsapp(&ana(), "wamid.L2", 2, payload::text("oi"))).await;
+    assert!(rig.backend.wait_until(20, |all| !all.is_empty()).await, "nothing was tried");
+    rig.backend.answer_with(200);
+    rig.arrived("wamid.L1").await;
+    rig.arrived("wamid.L2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn disk_full_answers_503_and_recovers() {
     let mount = tempfile::tempdir().unwrap();
     let path = mount.path().display().to_string();

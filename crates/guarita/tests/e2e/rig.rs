@@ -101,12 +101,13 @@ impl Rig {
     }
 
     pub async fn launch(&mut self, environment: &[(&str, &str)]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_guarita"));
-        command.args(["--config", &self.config.display().to_string(), "run"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the folder is ours");
-        command.stderr(log);
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path());
+        self.launch_by(self.binary(), log.expect("the folder is ours"), environment).await;
+    }
+
+    /// Launches by a command of one's own that ends in the binary, logging to `log`.
+    pub async fn launch_by(&mut self, mut command: Command, log: std::fs::File, environment: &[(&str, &str)]) {
+        command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.env("GUARITA__LOG__LEVEL", "debug,hyper=info,hyper_util=info,rustls=info");
         command.env("GUARITA__CLAMAV__FRESHCLAM__ENABLED", "false");
         for (key, value) in environment {
