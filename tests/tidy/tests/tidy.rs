@@ -34,7 +34,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bench", &["webhook", "testkit"]),
     (
         "simulate",
-        &["message", "rules", "webhook", "inspect", "policy", "spool", "media", "receive", "deliver", "pipeline"],
+        &[
+            "message", "rules", "webhook", "inspect", "policy", "spool", "media", "scanners", "receive", "deliver",
+            "pipeline",
+        ],
     ),
     // wiring
     (
@@ -175,6 +178,54 @@ fn unsafe_code_stands_in_sandbox_alone() {
         .filter(|file| !file.starts_with("crates/sandbox/"))
         .collect();
     assert!(allowed.is_empty(), "unsafe code outside of sandbox: {allowed:?}");
+}
+
+#[test]
+fn each_unsafe_block_has_its_proof_and_the_threat_model_counts_them() {
+    let mut wrong = Vec::new();
+    let mut blocks = 0;
+    for file in files(&root().join("crates/sandbox/src"), "rs") {
+        let text = read(&file);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| is_unsafe(line)) {
+            blocks += 1;
+            // The comment stands right above, with nothing but comment between.
+            let above = lines[..number].iter().rev().take_while(|line| line.starts_with("//"));
+            if !above.clone().any(|line| line.starts_with(concat!("// SAFE", "TY: "))) {
+                wrong.push(format!("{}:{}: {line}", shown(&file), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "unsafe without its proof above it:\n{}", wrong.join("\n"));
+    let words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+    let said = format!("which has {} places", words[blocks]);
+    assert!(read(&root().join("docs/threat-model.md")).contains(&said), "docs/threat-model.md should say: {said}");
+}
+
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    code.contains(concat!("unsafe", " {"))
+        || code.contains(concat!("unsafe", " fn"))
+        || code.contains(concat!("unsafe", " impl"))
+}
+
+/// The tables of faults and threats say which test shows what; a test that was renamed or dropped must not stay there.
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let sources: String = all_sources().iter().map(|file| read(file)).collect();
+    let mut missing = Vec::new();
+    for document in ["docs/reliability.md", "docs/threat-model.md"] {
+        let text = read(&root().join(document));
+        for quoted in text.split('`').skip(1).step_by(2) {
+            for name in quoted.split("::").skip(1) {
+                let (name, end) = name.strip_suffix('…').map_or((name, "("), |begins| (begins, ""));
+                if !sources.contains(&format!("fn {name}{end}")) {
+                    missing.push(format!("{document}: {quoted}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
 }
 
 #[test]
