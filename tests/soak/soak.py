@@ -85,18 +85,18 @@ def envelope(**lists):
     return json.dumps({"object": "whatsapp_business_account", "entry": [{"id": "102290129340398", "changes": [{"value": value, "field": "messages"}]}]}).encode()
 
 
-def delivery(number):
+def delivery(number, file_share):
     name, who = f"wamid.S{number}", f"55119{random.randrange(2000):08}"
     kind = random.random()
     message = {"from": who, "id": name, "timestamp": str(int(time.time()))}
     if kind < 0.10:
         return name, envelope(statuses=[{"id": name, "status": "read", "timestamp": "1763800000", "recipient_id": who}])
-    if kind < 0.20:
+    if kind < 0.10 + file_share:
         media_id = f"9{number:08}{random.randrange(10)}"
         body, mime, what = content(media_id)
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         message |= {"type": what, what: {"id": media_id, "mime_type": mime, "sha256": digest, "caption": "segue"}}
-    elif kind < 0.35:
+    elif kind < 0.25 + file_share:
         links = ["https://www.example.org/pedido/%d", "https://correios-taxa-%d.top/pague", "bit.ly/x%d", "https://xn--bradsco-3ya%d.com"]
         message |= {"type": "text", "text": {"body": "veja " + random.choice(links) % number}}
     else:
@@ -185,6 +185,7 @@ def main():
     options.add_argument("--rate", type=float, default=100, help="deliveries a second")
     options.add_argument("--every", type=float, default=10, help="seconds between samples")
     options.add_argument("--csv", default="soak.csv")
+    options.add_argument("--files", type=float, default=0.10, help="share with a file; 0.8 fills the caches of inspections in minutes")
     asked = options.parse_args()
     folder = tempfile.mkdtemp(prefix="guarita-soak-")
     graph, backend = serve(Graph), serve(Backend)
@@ -245,7 +246,7 @@ listen = "127.0.0.1:{console}"
         while time.time() - began < asked.minutes * 60:
             if again and random.random() < 0.05:
                 work.put(random.choice(again))
-            name, body = delivery(number)
+            name, body = delivery(number, asked.files)
             again = again[-500:] + [(name, body)]
             work.put((name, body))
             number += 1
