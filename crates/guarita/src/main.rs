@@ -25,6 +25,9 @@ use std::{
     process::ExitCode,
 };
 
+#[global_allocator]
+static ALLOCATOR: guarita_sandbox::Allocator = guarita_sandbox::Allocator::new();
+
 #[derive(Parser, Debug)]
 #[command(version, about = "A gateway between Meta's webhooks and your backend: what is dangerous stays at the booth.")]
 struct Cli {

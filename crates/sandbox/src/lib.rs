@@ -5,10 +5,10 @@
 //! file. The child's side is [`child::serve`]: take the setup, lock, then read the first byte.
 //!
 //! What is looked for in a file is no business of this crate: jobs and answers are bytes to it. This is the only crate
-//! with `unsafe`: in [`sys`], and one call in `lock`.
+//! with `unsafe`: in [`sys`], in [`allocator`], and one call in `lock`.
 //!
 //! ```text
-//!  gateway                                       child (same program, hidden subcommand, empty environment)
+//!  gateway                                       child (same program, hidden subcommand, no environment but a mark)
 //!  socketpair ──────────────────────────────────> standard input
 //!  Setup  {locks wanted, rules}   ──────────────> compile rules, then lock: see `lock`
 //!                                 <──────────────  Ready {locks in force}
@@ -16,6 +16,7 @@
 //!                                 <──────────────  Answer {report}, at most `answer_bytes_max`
 //! ```
 
+mod allocator;
 pub mod child;
 mod config;
 pub mod frame;
@@ -25,6 +26,7 @@ mod room;
 mod sealed;
 mod sys;
 
+pub use allocator::Allocator;
 pub use config::Config;
 pub use lock::{Lock, Locks, MissingLock};
 pub use pool::{Open, Outcome, Pool, Standing, Status};

@@ -1,6 +1,7 @@
 //! One worker process, seen from the gateway: started, asked one file at a time, ended.
 
 use crate::SandboxError;
+use crate::allocator::WORKER_MARK;
 use crate::child::{SETUP_BYTES_MAX, join_setup};
 use crate::config::Config;
 use crate::frame::{self, FrameKind, encode_head};
@@ -43,6 +44,7 @@ impl Room {
         let child = Command::new(first)
             .args(arguments)
             .env_clear()
+            .env(WORKER_MARK, "1")
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

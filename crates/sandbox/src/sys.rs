@@ -1,5 +1,5 @@
-//! The few system calls that std and rustix do not wrap safely for this purpose. But for one call in `lock`, all `unsafe`
-//! of the project is here.
+//! The few system calls that std and rustix do not wrap safely for this purpose. But for the allocator and one call in `lock`,
+//! all `unsafe` of the project is here.
 
 #![allow(unsafe_code)]
 

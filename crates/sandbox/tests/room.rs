@@ -12,6 +12,9 @@ use std::ffi::OsString;
 use std::io::{Cursor, Read};
 use std::time::{Duration, Instant};
 
+#[global_allocator]
+static ALLOCATOR: guarita_sandbox::Allocator = guarita_sandbox::Allocator::new();
+
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("worker") => child::serve(start_worker),

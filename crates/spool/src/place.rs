@@ -22,6 +22,19 @@ pub(crate) struct Place {
 /// Times are kept in the 48 bits that an id has for them.
 pub(crate) const MILLIS_MAX: u64 = 0xffff_ffff_ffff;
 
+/// What each byte stands for in an id (Crockford's base 32).
+const DIGITS: [u8; 256] = {
+    let known = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut digits = [NO_DIGIT; 256];
+    let mut at = 0;
+    while at < known.len() {
+        digits[known[at] as usize] = at as u8;
+        at += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = u8::MAX;
+
 impl Place {
     pub fn new(received_ms: u64, seq: Seq, salt: u64) -> Self {
         Place { seq, salt: salt & HALF as u64, millis: received_ms.min(MILLIS_MAX) }
@@ -42,11 +55,11 @@ impl Place {
         }
         let mut bits: u128 = 0;
         for (at, byte) in text.iter().enumerate() {
-            let digit = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".iter().position(|known| known == byte)?;
-            if at == 0 && digit > 7 {
+            let digit = DIGITS[usize::from(*byte)];
+            if digit == NO_DIGIT || (at == 0 && digit > 7) {
                 return None;
             }
-            bits = bits << 5 | digit as u128;
+            bits = bits << 5 | u128::from(digit);
         }
         Some(Place { seq: (bits >> 40 & HALF) as u64, salt: (bits & HALF) as u64, millis: (bits >> 80) as u64 })
     }
