@@ -5,13 +5,14 @@ use futures_util::future::join_all;
 use guarita_inspect::{Content, FileUnderScan};
 use guarita_media::{BlobStore, FetchProblem, FetchedInMemory, MediaKey, MediaState, StoredMedia};
 use guarita_message::{
-    Channel, ContentHash, FileClass, FileReport, Gap, Inspection, MediaRef, Message, Part, PartBody,
+    Channel, ContentHash, FileClass, FileReport, Gap, GapReason, Inspection, MediaRef, Message, Part, PartBody,
 };
 use std::{
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::time::timeout_at;
 
 /// A file part after round 1.
 pub(crate) struct SeenFile {
@@ -34,6 +35,7 @@ pub(crate) struct Look<'a> {
     pub passwords: &'a [String],
     pub now_ms: u64,
     pub deadline: Instant,
+    pub scan_deadline: Instant,
     pub stages: &'a Stages,
 }
 
@@ -83,7 +85,7 @@ fn seen_file(parts: &Parts, message: &Message, part: &Part) -> Option<SeenFile> 
 }
 
 async fn inspect_file(look: &Look<'_>, file: &mut SeenFile) -> Result<Inspection, guarita_media::IndexError> {
-    let Look { parts, passwords, stages, .. } = *look;
+    let Look { parts, passwords, stages, scan_deadline, .. } = *look;
     let name = file.media.name.clone().unwrap_or_default();
     let declared_type = file.media.declared_type.clone().unwrap_or_default();
     let mut report = FileReport {
@@ -118,9 +120,14 @@ async fn inspect_file(look: &Look<'_>, file: &mut SeenFile) -> Result<Inspection
     let under_scan =
         FileUnderScan { place: file.place.clone(), name, declared_type, hash, content, passwords: passwords.to_vec() };
     let mut inspection = Inspection { files: vec![report], ..Inspection::default() };
+    let end = scan_deadline.max(instant_now() + SCAN_MIN);
     let looked = parts.file_inspectors.iter().map(async |inspector| {
         let began = stages.begin();
-        let seen = inspector.inspect(&under_scan).await;
+        // A scanner that hangs must not hold the message beyond the deadline: what it did not say is a gap.
+        let seen = match timeout_at(end.into(), inspector.inspect(&under_scan)).await {
+            Ok(seen) => seen,
+            Err(_) => Inspection::with_gap(not_in_time(&under_scan, inspector.name())),
+        };
         stages.end("scan", began, !seen.gaps.is_empty(), &[("scanner", inspector.name())]);
         seen
     });
@@ -257,9 +264,39 @@ pub(crate) fn password_candidates<'a>(texts: impl Iterator<Item = &'a str>) -> V
     all
 }
 
+/// A fetch gets as long as this even where the scan deadline is near.
+const FETCH_MIN_MILLIS: u64 = 5_000;
+/// A scan gets as long as this after a fetch that took its time.
+const SCAN_MIN: Duration = Duration::from_secs(2);
+/// A look that begins behind the deadline (the message waited behind another one) is the first or the last chance for its
+/// file: it gets as long as this.
+const LATE_LOOK_MILLIS: u64 = 60_000;
+
 /// How long a fetch may take: until the scan deadline, but never less than a few seconds.
 pub(crate) fn fetch_deadline(deadline_ms: u64, now_ms: u64) -> Instant {
-    tokio::time::Instant::now().into_std() + Duration::from_millis(deadline_ms.saturating_sub(now_ms).max(5_000))
+    instant_now() + Duration::from_millis(deadline_ms.saturating_sub(now_ms).max(FETCH_MIN_MILLIS))
+}
+
+/// How long the scanners of one look may take: until the scan deadline.
+pub(crate) fn scan_deadline(deadline_ms: u64, now_ms: u64) -> Instant {
+    let left = deadline_ms.saturating_sub(now_ms);
+    instant_now() + Duration::from_millis(if left == 0 { LATE_LOOK_MILLIS } else { left })
+}
+
+/// As the runtime tells it, so that a simulation's hours pass here, too.
+fn instant_now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn not_in_time(file: &FileUnderScan, scanner: &str) -> Gap {
+    Gap {
+        reason: GapReason::Timeout,
+        place: file.place.clone(),
+        inside: String::new(),
+        scanner: scanner.to_owned(),
+        detail: "it had said nothing when policy.scan_deadline_seconds were over".into(),
+        class: FileClass::Other,
+    }
 }
 
 #[cfg(test)]

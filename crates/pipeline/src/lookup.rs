@@ -3,7 +3,7 @@
 
 use crate::{
     file_lists::note_listed_files,
-    files::{Look, fetch_deadline, inspect_files},
+    files::{Look, fetch_deadline, inspect_files, scan_deadline},
     observe::Stages,
     outgoing::media_states,
     process::{JudgedMessage, Pipeline},
@@ -24,6 +24,7 @@ impl Pipeline {
         let now = self.parts().now_ms();
         let message = asked_for(id);
         let deadline = fetch_deadline(now + LOOK_SECONDS_MAX * 1000, now);
+        let scan_deadline = scan_deadline(now + LOOK_SECONDS_MAX * 1000, now);
         let stages = Stages::new(false);
         let look = Look {
             parts: self.parts(),
@@ -32,6 +33,7 @@ impl Pipeline {
             passwords: &[],
             now_ms: now,
             deadline,
+            scan_deadline,
             stages: &stages,
         };
         let looked = inspect_files(&look).await;

@@ -295,7 +295,6 @@ impl Pipeline {
         let begin_ms = claimed.since_ms.max(self.started_ms);
         let deadline_ms = begin_ms + self.parts.config.scan_deadline_seconds * 1000;
         let patience_ms = (begin_ms + self.parts.config.fetch_patience_seconds * 1000).min(deadline_ms);
-        let circumstances = Circumstances { deadline_passed: now >= deadline_ms };
         let passwords = if has_files { self.passwords(claimed, &delivery.messages).await? } else { Vec::new() };
         let brains = self.brains();
         let first_contact = self.is_first_contact(route, claimed).await?;
@@ -303,8 +302,10 @@ impl Pipeline {
         for message in delivery.messages {
             let (files, mut inspection) = if has_file(&message) {
                 let deadline = fetch_deadline(deadline_ms, now);
+                let scan_deadline = crate::files::scan_deadline(deadline_ms, now);
                 let (parts, passwords) = (&self.parts, &passwords[..]);
-                let look = Look { parts, route, message: &message, passwords, now_ms: now, deadline, stages };
+                let (message, now_ms) = (&message, now);
+                let look = Look { parts, route, message, passwords, now_ms, deadline, scan_deadline, stages };
                 inspect_files(&look).await?
             } else {
                 (Vec::new(), Inspection::default())
@@ -315,6 +316,8 @@ impl Pipeline {
             let began = stages.begin();
             note_listed_files(&mut inspection, &brains);
             let excepted = except(&message, &mut inspection, &brains.exceptions);
+            // Asked now: a look may have lasted until the deadline.
+            let circumstances = Circumstances { deadline_passed: self.parts.now_ms() >= deadline_ms };
             let mut decision = decide(&message, &inspection, &route.policy, circumstances);
             decision.because.extend(excepted);
             if claimed.released_by.is_some() {
@@ -326,7 +329,7 @@ impl Pipeline {
             judged.push(JudgedMessage { message, inspection, decision, files, first_contact });
         }
         if judged.iter().any(|judged| judged.decision.hold) {
-            return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, now, deadline_ms)));
+            return Ok(Judged::LookAgainAt(look_again_at(claimed.looks, self.parts.now_ms(), deadline_ms)));
         }
         // Meta is busy or out of reach for a moment: better a late message than one without its file.
         let may_mend = judged.iter().flat_map(|judged| &judged.files).any(|file| file.may_mend);

@@ -2,7 +2,11 @@
 
 use crate::rig::{APP_SECRET, Rig, TOKEN, ana, has_clamd};
 use guarita_testkit::{Media, MetaStandIn, payload, samples};
-use std::{process::Command, time::Duration};
+use serde_json::json;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clamd_killed_and_back() {
@@ -53,6 +57,32 @@ async fn no_clamd_means_withheld_at_the_deadline_or_passed_as_unscanned() {
         let (status, _, _) = MetaStandIn::get(&format!("{}/v23.0/930001", rig.door()), Some(TOKEN)).await.unwrap();
         assert_eq!(status, if on_deadline == "pass" { 200 } else { 404 });
     }
+}
+
+/// It takes the file and says nothing, for longer than `clamav.scan_seconds_max` would notice: the deadline holds all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clamd_that_hangs_holds_a_file_until_the_deadline_and_no_longer() {
+    if !has_clamd() {
+        return;
+    }
+    let rig = Rig::start(&[("GUARITA__POLICY__SCAN_DEADLINE_SECONDS", "4")]).await;
+    let signal = |name: &str| {
+        let told = Command::new("pkill").args([name, "-P", &rig.pid().to_string(), "clamd"]).status().unwrap();
+        assert!(told.success(), "the gateway's clamd was not found");
+    };
+    signal("-STOP");
+    let file = Media::new(samples::pdf("um"), "application/pdf");
+    rig.meta.put_media("940001", file.clone());
+    let content = payload::media("document", "940001", &file, None, Some("um.pdf"), None);
+    let began = Instant::now();
+    rig.deliver(&payload::whatsapp(&ana(), "wamid.H1", 1, content)).await;
+    let message = rig.arrived("wamid.H1").await.message();
+    let took = began.elapsed();
+    signal("-CONT");
+    assert!((3..20).contains(&took.as_secs()), "{took:?}");
+    assert_eq!((&message["type"], &message["guarita"]["verdict"]), (&json!("text"), &json!("unscanned")), "{message}");
+    let gaps = &message["guarita"]["gaps"];
+    assert!(gaps[0]["scanner"] == "clamav" && gaps[0]["reason"] == "timeout", "{gaps}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
