@@ -128,7 +128,9 @@ fn people(document: &Document<'_>, change: NodeId) -> Vec<String> {
 
 pub(crate) fn messages(document: &Document<'_>, reading: &Reading<'_>, out: &mut Vec<Message>) {
     let Some(channel) = reading.channel else { return };
-    for update in reading.updates.iter().filter(|update| update.lane == Lane::Message) {
+    // An echo is what the business wrote itself: it passes as it came, as a status does.
+    let customers = |update: &&Update| update.lane == Lane::Message && update.direction == Direction::Inbound;
+    for update in reading.updates.iter().filter(customers) {
         let item = update.node(document);
         let Some(content) = content_of(document, item) else { continue };
         let mut pointer = update.pointer.clone();

@@ -86,9 +86,11 @@ async fn attachments_are_fetched_scanned_and_served() {
     // Texts are judged, echoes and postbacks pass.
     inboxes.send("page", json!({"message": {"mid": "m_L1", "text": "https://correios-taxa-pagamento.top/x"}})).await;
     assert_eq!(inboxes.arrived("page", "m_L1").await.message()["text"], "hxxps://correios-taxa-pagamento[.]top/x");
-    let echo = json!({"message": {"mid": "m_E1", "is_echo": true, "app_id": 1, "text": "nossa resposta"}});
+    let said = "o golpe vem assim: https://correios-taxa-pagamento.top/x";
+    let echo = json!({"message": {"mid": "m_E1", "is_echo": true, "app_id": 1, "text": said}});
     inboxes.send("instagram", echo).await;
-    assert_eq!(inboxes.arrived("instagram", "m_E1").await.message()["text"], "nossa resposta");
+    let echo = inboxes.arrived("instagram", "m_E1").await.message();
+    assert_eq!((&echo["text"], &echo["guarita"]), (&json!(said), &Value::Null), "as the business wrote it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
