@@ -16,6 +16,8 @@ mod content;
 pub(crate) use content::RULES;
 
 const CHANNEL: Channel = Channel::Whatsapp;
+/// What of a message's type stands in its key.
+const KIND_CHARS_MAX: usize = 64;
 
 /// What a list in a change's value holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -158,11 +160,11 @@ impl<'a> Change<'_, 'a> {
         }
         senders.add(scalar("from_parent_user_id"));
         let who = scalar("group_id").map_or(customer.key, Cow::into_owned);
-        // A message that was `unsupported` at first may come again under its id once it can be shown.
-        let unsupported = self.document.get_text(item, "type").as_deref() == Some("unsupported");
-        let sort = if unsupported { "unsupported" } else { sort };
+        // A message that was `unsupported` at first comes again under its id once it can be shown: another type is news.
+        let kind = self.document.get_text(item, "type").unwrap_or_default();
+        let kind: String = kind.chars().take(KIND_CHARS_MAX).collect();
         self.named(item, trail, Lane::Message, &who, senders, direction, |id| {
-            keys::by_id(CHANNEL, sort, &self.account, id)
+            keys::by_id(CHANNEL, sort, &self.account, &format!("{kind}|{id}"))
         })
     }
 
