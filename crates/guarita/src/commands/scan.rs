@@ -277,13 +277,9 @@ async fn scan_lines(engine: &Engine) -> u8 {
     let (lines, mut coming) = tokio::sync::mpsc::channel::<Vec<u8>>(LINES_MAX);
     std::thread::spawn(move || {
         let mut input = io::stdin().lock();
-        loop {
-            let mut line = Vec::new();
-            // A line without end is cut: the rest of it answers as a bad line.
-            match (&mut input).take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(_) if lines.blocking_send(line).is_err() => return,
-                Ok(_) => {}
+        while let Ok(Some(line)) = next_line(&mut input) {
+            if lines.blocking_send(line).is_err() {
+                return;
             }
         }
     });
@@ -314,14 +310,38 @@ async fn scan_lines(engine: &Engine) -> u8 {
 
 type Read1 = (serde_json::Value, Result<Input, String>);
 
+/// The next line; one that is too long comes cut, and the rest of it is read away.
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    if input.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut ended = line.ends_with(b"\n") || line.len() <= LINE_BYTES_MAX;
+    while !ended {
+        let rest = input.fill_buf()?;
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        ended = end.is_some() || rest.is_empty();
+        let read = end.map_or(rest.len(), |end| end + 1);
+        input.consume(read);
+    }
+    Ok(Some(line))
+}
+
 fn read_line(line: &[u8]) -> Read1 {
+    let bad = |why: &dyn std::fmt::Display| {
+        let problem = format!("not a line of the form {{\"id\", \"url\" | \"text\" | \"file\"}}: {why}");
+        (id_of(line), Err(problem))
+    };
+    if line.len() > LINE_BYTES_MAX {
+        return bad(&format!("it is longer than {LINE_BYTES_MAX} bytes"));
+    }
     let parsed: Line = match serde_json::from_slice(line) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            let id = serde_json::from_slice::<serde_json::Value>(line).ok().and_then(|value| value.get("id").cloned());
-            let problem = format!("not a line of the form {{\"id\", \"url\" | \"text\" | \"file\"}}: {error}");
-            return (id.unwrap_or_default(), Err(problem));
-        }
+        // Half of a pair: JSON allows it, our strings do not, and a text must not stay unseen for that.
+        Err(error) => match serde_json::from_slice(&without_lone_surrogates(line)) {
+            Ok(parsed) => parsed,
+            Err(_) => return bad(&error),
+        },
     };
     let input = match (parsed.url, parsed.text, parsed.file) {
         (Some(url), None, None) => Ok(Input::Url(url)),
@@ -334,6 +354,43 @@ fn read_line(line: &[u8]) -> Read1 {
         _ => Err("give exactly one of url, text, file".to_owned()),
     };
     (parsed.id, input)
+}
+
+/// The id of a line that is no JSON as a whole: whatever stands behind the first `"id":`.
+fn id_of(line: &[u8]) -> serde_json::Value {
+    const KEY: &[u8] = b"\"id\"";
+    let rest =
+        line.windows(KEY.len()).position(|window| window == KEY).map(|at| line[at + KEY.len()..].trim_ascii_start());
+    let value = rest.and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default();
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<serde_json::Value>();
+    values.next().and_then(Result::ok).unwrap_or_default()
+}
+
+/// `\ud83d` without its other half becomes `\ufffd`.
+fn without_lone_surrogates(line: &[u8]) -> Vec<u8> {
+    let unit = |at: usize| -> Option<u32> {
+        let escape = line.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u32::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
+    };
+    let mut out = Vec::with_capacity(line.len());
+    let mut at = 0;
+    while at < line.len() {
+        let length = match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                out.extend_from_slice(b"\\ufffd");
+                at += 6;
+                continue;
+            }
+            Some(_) => 6,
+            None if line[at] == b'\\' => 2,
+            None => 1,
+        };
+        let end = line.len().min(at + length);
+        out.extend_from_slice(&line[at..end]);
+        at = end;
+    }
+    out
 }
 
 /// Answers in order; texts and links spread over the cores, files over the workers.
@@ -481,5 +538,54 @@ impl Content for LocalFile {
     }
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(&self.path)?.take(self.bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of(text: &[u8]) -> Vec<Vec<u8>> {
+        let mut input = io::BufReader::with_capacity(64, text);
+        std::iter::from_fn(|| next_line(&mut input).expect("memory can be read")).collect()
+    }
+
+    #[test]
+    fn a_line_gets_one_answer_however_long_it_is() {
+        let long = format!("{{\"id\": 7, \"text\": \"{}\"}}\n{{\"id\": 8}}", "x".repeat(LINE_BYTES_MAX * 2));
+        let lines = lines_of(long.as_bytes());
+        assert_eq!((lines.len(), &lines[1][..]), (2, &b"{\"id\": 8}"[..]));
+        let (id, read) = read_line(&lines[0]);
+        assert_eq!(id, json!(7));
+        assert!(read.is_err_and(|error| error.contains("longer than")));
+        let most = "y".repeat(LINE_BYTES_MAX);
+        assert_eq!(lines_of(format!("{most}\nz").as_bytes()).len(), 2);
+    }
+
+    #[test]
+    fn a_bad_line_keeps_its_id() {
+        for (line, id) in [
+            (&b"{\"id\": \"a\", \"text\": \"unended"[..], json!("a")),
+            (b"{\"text\": \"\xff\", \"id\" : 12 }", json!(12)),
+            (b"{\"id\": {\"x\": 1}, \"url\": 5}", json!({"x": 1})),
+            (b"{\"id\"", json!(null)),
+            (b"nonsense", json!(null)),
+            (b"[]", json!(null)),
+        ] {
+            let (found, read) = read_line(line);
+            assert_eq!(found, id, "{}", String::from_utf8_lossy(line));
+            assert!(read.is_err());
+        }
+    }
+
+    #[test]
+    fn half_a_pair_hides_no_text() {
+        let text = |line: &str| match read_line(line.as_bytes()) {
+            (_, Ok(Input::Text(text))) => text,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(text(r#"{"text":"a\ud83d b"}"#), "a\u{fffd} b");
+        assert_eq!(text(r#"{"text":"\ude00\ud83d\ude00\ud83d"}"#), "\u{fffd}😀\u{fffd}");
+        assert_eq!(text(r#"{"text":"\\ud83d \ud83d"}"#), "\\ud83d \u{fffd}");
     }
 }
