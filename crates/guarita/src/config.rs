@@ -252,6 +252,10 @@ impl Settings {
                 mend: error.mend.into(),
             })?;
         }
+        let port = self.media.listen.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
+        if port.and_then(|port| port.parse::<u16>().ok()).is_none() {
+            return wrong("media.listen", "is no address with a port".into(), "listen = \"127.0.0.1:8082\"");
+        }
         let events_url = &self.backend.events_url;
         if !(events_url.is_empty() || events_url.starts_with("http://") || events_url.starts_with("https://")) {
             return wrong("backend.events_url", "is no http or https url".into(), "leave it empty for no events");
@@ -287,7 +291,10 @@ impl Settings {
         ] {
             if value.is_empty() {
                 let problem = format!("`{key}` is missing");
-                return Err(ConfigError { at: file.to_owned(), problem, mend: mend.into() });
+                // Its own line, if it stands there empty, else that of its table.
+                let table = key.split('.').next().unwrap_or(key);
+                let at = self.origins.get(key).or_else(|| self.origins.get(table));
+                return Err(ConfigError { at: at.cloned().unwrap_or(file.into()), problem, mend: mend.into() });
             }
         }
         Ok(())
@@ -351,6 +358,15 @@ mod tests {
             ("[receive\n", "guarita.toml:1: "),
             ("[storage]\nretention_days = -1\n", "guarita.toml:2: `storage.retention_days`"),
             ("[storage]\nretention_days = 0\n", "must not be 0"),
+            ("[media]\nlisten = \"8082\"\n", "guarita.toml:2: `media.listen` is no address with a port"),
+            (
+                "[receive]\napp_secret = \"a\"\napp_secret_file = \"/etc/hostname\"\n",
+                "guarita.toml:3: `receive.app_secret_file` stands beside `receive.app_secret` (guarita.toml:2)",
+            ),
+            (
+                "[[routes]]\nname = \"a\"\napp_secret = \"a\"\napp_secret_file = \"/etc/hostname\"\n",
+                "guarita.toml:4: `routes[0].app_secret_file` stands beside `app_secret`",
+            ),
             (
                 "[graph]\naccess_token_file = \"/no/such/file\"\n",
                 "guarita.toml:2: `graph.access_token_file`: /no/such/file cannot be read",
@@ -358,6 +374,21 @@ mod tests {
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(says), "{text}\n{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said_where_it_belongs() {
+        let missing = |text: &str| {
+            read(text).unwrap().check_for_run("guarita.toml").map_err(|error| error.to_string()).unwrap_err()
+        };
+        for (text, says) in [
+            ("[graph]\nversion = \"v23.0\"\n", "guarita.toml: `receive.app_secret` is missing"),
+            ("\n[receive]\nverify_token = \"v\"\n", "guarita.toml:2: `receive.app_secret` is missing"),
+            ("[receive]\nverify_token = \"v\"\napp_secret = \"\"\n", "guarita.toml:3: `receive.app_secret` is missing"),
+            ("[receive]\napp_secret = \"s\"\n", "guarita.toml:1: `receive.verify_token` is missing"),
+        ] {
+            assert!(missing(text).starts_with(says), "{text}\n{}", missing(text));
         }
     }
 

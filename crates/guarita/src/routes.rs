@@ -224,7 +224,7 @@ fn default_route(settings: &Settings) -> Planned {
         backend.secret.clone_from(&settings.receive.app_secret);
     }
     Planned {
-        at: "configuration".into(),
+        at: settings.origins.get("backend.url").cloned().unwrap_or_else(|| "configuration".into()),
         door: guarita_receive::Route {
             name: DEFAULT_ROUTE.into(),
             path: settings.receive.path.clone(),

@@ -115,6 +115,10 @@ fn read_secrets(value: &mut Value, path: &str, lines: &Origins, name: &str) -> R
                     continue;
                 }
                 let at = lines.get(&path).cloned().unwrap_or_else(|| name.to_owned());
+                if table.contains_key(&secret) {
+                    let problem = format!("`{path}` stands beside `{secret}`");
+                    return Err(ConfigError { at, problem, mend: "leave one of them".into() });
+                }
                 if let Some(file) = table.remove(&key) {
                     table.insert(secret, read_secret(&path, &file, is_list, &at)?);
                 }
@@ -156,6 +160,7 @@ fn lay_table(
         let at = lines.get(&path).cloned().unwrap_or_else(|| name.to_owned());
         match value {
             Value::Table(inner) if is_table(defaults, &path) => {
+                origins.insert(path.clone(), at);
                 lay_table(all, defaults, &path, inner, lines, name, origins)?;
             }
             value => lay_value(all, defaults, &path, value.clone(), &at, origins)?,
@@ -203,6 +208,10 @@ fn lay_value(
 ) -> Result<(), ConfigError> {
     let fault = |problem: String, mend: String| ConfigError { at: at.to_owned(), problem, mend };
     if let Some(secret) = path.strip_suffix("_file").filter(|key| SECRETS.contains(key)) {
+        let is_environment = |at: &str| at.starts_with("environment ");
+        if let Some(other) = origins.get(secret).filter(|other| is_environment(other) == is_environment(at)) {
+            return Err(fault(format!("`{path}` stands beside `{secret}` ({other})"), "leave one of them".into()));
+        }
         let is_list = matches!(get(defaults, secret), Some(Value::Array(_)));
         set(all, secret, read_secret(path, &value, is_list, at)?);
         origins.insert(secret.to_owned(), at.to_owned());
