@@ -31,6 +31,7 @@ fuzz: ## every parser of foreign bytes; SECONDS=600 for ten minutes each, TARGET
 test-clients: setup ## real client libraries as the backend
 	./tests/clients/run
 	./tests/clients/run_channels
+	./tests/clients/run_together
 
 test-console: setup ## the console in a real browser (needs chromium and node)
 	./tests/console/run

@@ -30,9 +30,9 @@ pub struct SimulateArgs {
     /// Which of Meta's channels, or Telegram.
     #[arg(long, value_enum, default_value_t = Channel::Whatsapp)]
     pub channel: Channel,
-    /// The page or Instagram account that is written to.
-    #[arg(long, default_value = "1906385232743451")]
-    pub account: String,
+    /// The number's id, page or Instagram account that is written to. Default: one that is made up.
+    #[arg(long)]
+    pub account: Option<String>,
     /// Where Telegram's stand-in listens (telegram.api_url).
     #[arg(long, default_value = "127.0.0.1:8091")]
     pub telegram_listen: String,
@@ -56,6 +56,9 @@ pub enum Channel {
     Instagram,
     Telegram,
 }
+
+/// The page or Instagram account, if none is named.
+const ACCOUNT: &str = "1906385232743451";
 
 /// The stand-ins that run.
 struct World {
@@ -162,7 +165,13 @@ fn body_of(args: &SimulateArgs, world: &World, id: &str, line: &str, number: u64
                 Some(path) => file(&world.meta, path, number)?,
                 None => payload::text(line),
             };
-            Ok(payload::whatsapp(&world.customer, id, now, content))
+            let mut body = payload::whatsapp(&world.customer, id, now, content);
+            if let (Some(account), Some(number)) =
+                (&args.account, body.pointer_mut("/entry/0/changes/0/value/metadata/phone_number_id"))
+            {
+                *number = json!(account);
+            }
+            Ok(body)
         }
         Channel::Messenger | Channel::Instagram => {
             let object = if args.channel == Channel::Messenger { "page" } else { "instagram" };
@@ -176,7 +185,8 @@ fn body_of(args: &SimulateArgs, world: &World, id: &str, line: &str, number: u64
                 }
                 None => json!({"message": {"mid": id, "text": line}}),
             };
-            Ok(payload::direct(object, &args.account, &args.from, now * 1000, content))
+            let account = args.account.as_deref().unwrap_or(ACCOUNT);
+            Ok(payload::direct(object, account, &args.from, now * 1000, content))
         }
         Channel::Telegram => {
             let content = match (path, &world.telegram) {
