@@ -10,6 +10,7 @@ mod load;
 mod mail;
 mod procs;
 mod routing;
+mod sharing;
 
 use guarita_testkit::payload::{self, Customer};
 use load::{Sink, blast, steady};
@@ -25,7 +26,7 @@ const BLAST: usize = 30_000;
 const CONNECTIONS: usize = 64;
 const BLAST_QUICK: usize = 6_000;
 const ROUNDS: usize = 5;
-const SECTIONS: [&str; 6] = ["ack", "texts", "rspamd", "routing", "document", "startup"];
+const SECTIONS: [&str; 7] = ["ack", "texts", "rspamd", "routing", "sharing", "document", "startup"];
 const TEXT: &str = "Bom dia! Queria saber se o pedido 4711 j\u{e1} saiu para entrega, e se d\u{e1} para trocar o hor\u{e1}rio de s\u{e1}bado.";
 
 struct Asked {
@@ -85,6 +86,9 @@ async fn bench(asked: Asked) {
     }
     if wanted("routing") {
         routing::bench(&asked.guarita, asked.rounds).await;
+    }
+    if wanted("sharing") {
+        sharing::bench(&asked.guarita, asked.rounds).await;
     }
     if wanted("document") {
         document::run(&asked.guarita).await;
@@ -200,11 +204,17 @@ async fn startup(guarita: &Path, storage: &Path) {
 
 /// `count` signed deliveries as they stand on the wire, from 1,000 customers.
 fn requests(address: &str, count: usize, number: &mut usize) -> Vec<Vec<u8>> {
+    requests_to(address, payload::PHONE_NUMBER_ID, count, number)
+}
+
+/// The same, to another number.
+fn requests_to(address: &str, phone_number_id: &str, count: usize, number: &mut usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|_| {
             let customer = Customer::new("Cliente", &format!("55119{:08}", *number % 1000));
             let id = format!("wamid.HBgMNTUxMTk5OTk5OTk5FQIAEhggB{number:012}");
             let body = payload::whatsapp(&customer, &id, 1_763_800_000, payload::text(TEXT)).to_string();
+            let body = body.replace(payload::PHONE_NUMBER_ID, phone_number_id);
             *number += 1;
             let signature = guarita_webhook::sign(SECRET.as_bytes(), body.as_bytes());
             format!(
