@@ -393,8 +393,7 @@ fn pipeline_config(settings: &Settings) -> guarita_pipeline::Config {
         scan_deadline_seconds: settings.policy.scan_deadline_seconds,
         fetch_patience_seconds: settings.policy.fetch_patience_seconds,
         findings_max: settings.pipeline.findings_max,
-        retention_days: settings.storage.retention_days,
-        quarantine_days: settings.storage.quarantine_days,
+        keep: settings.storage.keep(),
     }
 }
 

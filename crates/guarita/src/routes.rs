@@ -15,6 +15,7 @@ use guarita_pipeline::{RouteSettings, Routes};
 use guarita_policy::{OnDeadline, Policy};
 use guarita_receive::{Proof, Table, TableError, Wishes};
 use guarita_rules::Language;
+use guarita_spool::Keep;
 use guarita_webhook::SplitBy;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -43,6 +44,8 @@ pub struct Planned {
     pub graph_token: String,
     policy: (PathBuf, OnDeadline),
     notice_language: Language,
+    /// Where it is not `[storage]`'s.
+    pub keep: Option<Keep>,
     pub telegram: Option<Bot>,
 }
 
@@ -134,6 +137,7 @@ impl Plan {
                         .into(),
                         graph_token: route.telegram.as_ref().map_or(&route.graph_token, |bot| &bot.token).clone(),
                         first_contact: route.door.limits.first_contact,
+                        keep: route.keep,
                     }),
                 );
             }
@@ -241,6 +245,7 @@ fn default_route(settings: &Settings) -> Planned {
         graph_token: settings.graph.access_token.clone(),
         policy: (settings.policy.file.clone(), settings.policy.on_deadline),
         notice_language: settings.policy.notice_language,
+        keep: None,
         telegram: None,
     }
 }
@@ -333,6 +338,17 @@ fn planned(settings: &Settings, entry: &RouteEntry, number: usize, file: &str) -
         }
         backends.push(backend);
     }
+    let retention_days = entry.storage.retention_days.unwrap_or(settings.storage.retention_days);
+    let quarantine_days = entry.storage.quarantine_days.unwrap_or(settings.storage.quarantine_days);
+    for (key, days) in [("retention_days", retention_days), ("quarantine_days", quarantine_days)] {
+        if days == 0 {
+            return wrong(
+                &format!("storage.{key}"),
+                format!("`storage.{key}` must not be 0"),
+                "storage = { retention_days = 2 }",
+            );
+        }
+    }
     let wishes = entry.wishes.wishes();
     if telegram.is_some() && wishes.object.iter().any(|object| object != "telegram") {
         return wrong("match.object", "a bot's updates have no such object".into(), "leave match.object out");
@@ -361,6 +377,8 @@ fn planned(settings: &Settings, entry: &RouteEntry, number: usize, file: &str) -
             entry.policy.on_deadline.unwrap_or(settings.policy.on_deadline),
         ),
         notice_language: entry.policy.notice_language.unwrap_or(settings.policy.notice_language),
+        keep: (entry.storage.retention_days.is_some() || entry.storage.quarantine_days.is_some())
+            .then(|| Keep::days(retention_days, quarantine_days)),
         telegram,
     })
 }
@@ -372,3 +390,27 @@ fn telegram_key(bot: Option<&Bot>) -> String {
 
 /// `[apps.<name>]`, by name.
 pub type Apps = BTreeMap<String, AppEntry>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_may_keep_its_own_longer_or_shorter() {
+        let text = "[receive]\napp_secret = \"s\"\nverify_token = \"v\"\n[backend]\nurl = \"http://127.0.0.1:1/\"\n\
+                    [storage]\nquarantine_days = 20\n\
+                    [[routes]]\nname = \"brief\"\nmatch = { phone_number_id = \"1\" }\nstorage = { retention_days = 2 }\n\
+                    [[routes.backends]]\n[[routes.backends]]\n\
+                    [[routes]]\nname = \"plain\"\n";
+        let settings = Settings::layer(Some(("guarita.toml", text)), std::iter::empty()).unwrap();
+        let plan = Plan::of(&settings, "guarita.toml").unwrap();
+        let (routes, _) = plan.settings(&Backends::default()).unwrap();
+        let keep = |name: &str| routes[name].keep;
+        assert_eq!(keep("brief"), Some(Keep::days(2, 20)), "what it leaves out is taken from [storage]");
+        assert_eq!((keep("brief#2"), keep("plain")), (Some(Keep::days(2, 20)), None));
+        let zero = text.replace("retention_days = 2", "retention_days = 0");
+        let settings = Settings::layer(Some(("guarita.toml", &zero)), std::iter::empty()).unwrap();
+        let error = Plan::of(&settings, "guarita.toml").map(drop).unwrap_err().to_string();
+        assert!(error.contains("guarita.toml:11") && error.contains("must not be 0"), "{error}");
+    }
+}

@@ -32,8 +32,12 @@ pub trait BlobStore: Send + Sync {
     fn bytes(&self, hash: &ContentHash) -> io::Result<Option<u64>>;
     /// Removes a blob; `false` if it was not here. Open readers may go on.
     fn delete(&self, hash: &ContentHash) -> io::Result<bool>;
-    /// Removes blobs last written before `older_than`, but for those `keep` speaks for.
-    fn sweep(&self, older_than: SystemTime, keep: &mut dyn FnMut(&ContentHash) -> bool) -> io::Result<SweptBlobs>;
+    /// Removes blobs last written before `older_than`, but for those `keep` speaks for; it is told when that was.
+    fn sweep(
+        &self,
+        older_than: SystemTime,
+        keep: &mut dyn FnMut(&ContentHash, SystemTime) -> bool,
+    ) -> io::Result<SweptBlobs>;
 }
 
 /// A blob being written.
@@ -122,7 +126,11 @@ impl BlobStore for DiskBlobs {
         removed(&self.shared.path(hash))
     }
 
-    fn sweep(&self, older_than: SystemTime, keep: &mut dyn FnMut(&ContentHash) -> bool) -> io::Result<SweptBlobs> {
+    fn sweep(
+        &self,
+        older_than: SystemTime,
+        keep: &mut dyn FnMut(&ContentHash, SystemTime) -> bool,
+    ) -> io::Result<SweptBlobs> {
         let mut swept = SweptBlobs::default();
         for folder in fs::read_dir(&self.shared.folder)? {
             let folder = folder?;
@@ -133,15 +141,14 @@ impl BlobStore for DiskBlobs {
                 let entry = entry?;
                 // A name that is no hash is not ours; leave it alone.
                 let Some(hash) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-                if !is_older(&entry.path(), older_than)? {
-                    continue;
-                }
-                if keep(&hash) {
+                let Some(stored) = stored_at(&entry.path())?.filter(|stored| *stored < older_than) else { continue };
+                if keep(&hash, stored) {
                     swept.kept += 1;
                     continue;
                 }
                 let _naming = self.shared.naming.lock().unwrap_or_else(PoisonError::into_inner);
-                if is_older(&entry.path(), older_than)? && removed(&entry.path())? {
+                // Stored anew meanwhile: that is no longer the one that was asked about.
+                if stored_at(&entry.path())? == Some(stored) && removed(&entry.path())? {
                     swept.removed += 1;
                 }
             }
@@ -387,10 +394,11 @@ fn removed(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn is_older(path: &Path, than: SystemTime) -> io::Result<bool> {
+/// When a blob was stored last; `None`: it is gone.
+fn stored_at(path: &Path) -> io::Result<Option<SystemTime>> {
     match fs::metadata(path) {
-        Ok(metadata) => Ok(metadata.modified()? < than),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(metadata) => metadata.modified().map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }

@@ -198,7 +198,8 @@ impl MediaIndex {
         self.write(Write::Release { now, key }).await.map(|changed| changed > 0)
     }
 
-    /// Keeps these contents at least until then (quarantine), whatever the retention of the rest.
+    /// Keeps these contents until then, whatever the retention of the rest; said several times, the latest counts. It is
+    /// for quarantine, and for all contents where routes have a retention of their own.
     pub async fn keep_until(&self, until: Millis, hashes: Vec<ContentHash>) -> Result<(), IndexError> {
         self.write(Write::KeepUntil { until, hashes }).await.map(|_| ())
     }
@@ -238,9 +239,9 @@ impl MediaIndex {
         self.write(Write::Forget { now, before: now.saturating_sub(Self::REMEMBERED_MILLIS) }).await
     }
 
-    /// Whether this content is kept beyond the common retention. Blocks.
-    pub fn is_kept(&self, now: Millis, hash: &ContentHash) -> Result<bool, IndexError> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).is_kept(now, hash)
+    /// What [`Self::keep_until`] said of this content; `None`: nothing, or it is over and forgotten. Blocks.
+    pub fn kept_until(&self, hash: &ContentHash) -> Result<Option<Millis>, IndexError> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).kept_until(hash)
     }
 
     async fn write(&self, write: Write) -> Result<u64, IndexError> {

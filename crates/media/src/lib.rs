@@ -36,7 +36,7 @@ pub use guarita_message::is_public;
 pub use index::{IndexError, MediaIndex, MediaKey, MediaState, ServedMedia, StoredMedia};
 pub use keys::MediaKeys;
 pub use probe::probe;
-pub use retention::{Swept, sweep};
+pub use retention::{Retention, Swept, sweep};
 pub use seams::{Fetch, Index, Served};
 
 /// Milliseconds since 1970. The index and the stores read no clock.

@@ -14,19 +14,39 @@ pub struct Swept {
     pub ids: u64,
 }
 
-/// Removes contents last stored more than `retention` ago, but for those kept longer (`MediaIndex::keep_until`), and
-/// forgets ids past `MediaIndex::REMEMBERED_MILLIS`. Call it every hour or so.
+/// How long contents are kept, counted from when they were stored last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Those that `MediaIndex::keep_until` says nothing of.
+    pub common: Millis,
+    /// The shortest that it may say; not above `common`. Nothing younger is removed.
+    pub shortest: Millis,
+}
+
+impl Retention {
+    /// The same for all.
+    pub fn common(common: Millis) -> Self {
+        Retention { common, shortest: common }
+    }
+}
+
+/// Removes contents past their retention, and forgets ids past `MediaIndex::REMEMBERED_MILLIS`. Call it every hour or so.
 pub async fn sweep(
     index: &MediaIndex,
     blobs: &Arc<dyn BlobStore>,
     now: Millis,
-    retention: Millis,
+    retention: Retention,
 ) -> Result<Swept, IndexError> {
-    let older_than = UNIX_EPOCH + Duration::from_millis(now.saturating_sub(retention));
+    let before = |millis: Millis| UNIX_EPOCH + Duration::from_millis(now.saturating_sub(millis));
+    let (common, shortest) = (before(retention.common), before(retention.shortest.min(retention.common)));
     let (asked, store) = (index.clone(), blobs.clone());
     let blobs = tokio::task::spawn_blocking(move || {
-        // If the index cannot say, the content stays: a sweep comes again, a quarantined file does not.
-        store.sweep(older_than, &mut |hash| asked.is_kept(now, hash).unwrap_or(true))
+        store.sweep(shortest, &mut |hash, stored| match asked.kept_until(hash) {
+            Ok(Some(until)) => until > now,
+            Ok(None) => stored >= common,
+            // If the index cannot say, the content stays: a sweep comes again, a quarantined file does not.
+            Err(_) => true,
+        })
     })
     .await
     .map_err(|_| IndexError::Stopped)?

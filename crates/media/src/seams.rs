@@ -3,7 +3,7 @@
 
 use crate::{
     BlobStore, FetchProblem, Fetched, FetchedInMemory, Fetcher, IndexError, MediaIndex, MediaKey, MediaState, Millis,
-    ServedMedia, StoredMedia, Swept,
+    Retention, ServedMedia, StoredMedia, Swept,
 };
 use guarita_message::{ContentHash, DeliveryId, MediaRef};
 use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
@@ -62,7 +62,7 @@ pub trait Index: Send + Sync {
         &'a self,
         blobs: &'a Arc<dyn BlobStore>,
         now: Millis,
-        retention: Millis,
+        retention: Retention,
     ) -> Pending<'a, Swept, IndexError>;
 }
 
@@ -139,7 +139,7 @@ impl Index for MediaIndex {
         &'a self,
         blobs: &'a Arc<dyn BlobStore>,
         now: Millis,
-        retention: Millis,
+        retention: Retention,
     ) -> Pending<'a, Swept, IndexError> {
         Box::pin(crate::sweep(self, blobs, now, retention))
     }

@@ -197,7 +197,7 @@ fn deleting_and_sweeping_take_what_they_should() {
     fs::write(folder.path().join(&young.to_string()[..2]).join("a note"), "not ours").unwrap();
     let before = SystemTime::now() - Duration::from_secs(86_400);
     let mut open_reader = blobs.open(&old).unwrap();
-    let swept = blobs.sweep(before, &mut |hash| *hash == kept).unwrap();
+    let swept = blobs.sweep(before, &mut |hash, stored| *hash == kept && stored == week_ago).unwrap();
     assert_eq!((swept.removed, swept.kept), (1, 1));
     assert_eq!(blobs.bytes(&old).unwrap(), None);
     assert!(blobs.bytes(&kept).unwrap().is_some() && blobs.bytes(&young).unwrap().is_some());

@@ -1,7 +1,9 @@
 //! The index against its promises: states last, an id once seen never becomes unknown too early, a wrong key is refused.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use guarita_media::{BlobStore, DiskBlobs, IndexError, MediaIndex, MediaKeys, MediaState, StoredMedia, sweep};
+use guarita_media::{
+    BlobStore, DiskBlobs, IndexError, MediaIndex, MediaKeys, MediaState, Retention, StoredMedia, sweep,
+};
 use guarita_message::ContentHash;
 use std::{path::Path, sync::Arc};
 
@@ -188,13 +190,50 @@ async fn a_sweep_spares_quarantine() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
     index.keep_until(now + 30 * DAY, vec![quarantined]).await.unwrap();
     index.keep_until(now + DAY, vec![quarantined]).await.unwrap();
-    let swept = sweep(&index, &blobs, now + DAY, 7 * DAY).await.unwrap();
+    let swept = sweep(&index, &blobs, now + DAY, Retention::common(7 * DAY)).await.unwrap();
     assert_eq!((swept.blobs.removed, swept.blobs.kept), (0, 0), "all young");
-    let swept = sweep(&index, &blobs, now + 8 * DAY, 7 * DAY).await.unwrap();
+    let swept = sweep(&index, &blobs, now + 8 * DAY, Retention::common(7 * DAY)).await.unwrap();
     assert_eq!((swept.blobs.removed, swept.blobs.kept), (1, 1));
     assert_eq!(blobs.bytes(&plain).unwrap(), None);
-    let swept = sweep(&index, &blobs, now + 31 * DAY, 7 * DAY).await.unwrap();
+    let swept = sweep(&index, &blobs, now + 31 * DAY, Retention::common(7 * DAY)).await.unwrap();
     assert_eq!((swept.blobs.removed, swept.blobs.kept), (1, 0));
+}
+
+/// Two routes send the same file: the longer retention counts. What nothing was said of (it came before routes had a
+/// retention of their own) stays as long as the common one says.
+#[tokio::test]
+async fn contents_are_kept_as_their_routes_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = open(folder.path());
+    let blobs: Arc<dyn BlobStore> =
+        Arc::new(DiskBlobs::open(folder.path().join("blobs"), &MediaKeys::derive(&[1; 32])).unwrap());
+    let store = |content: &[u8]| {
+        let mut writer = blobs.writer().unwrap();
+        writer.write_all(content).unwrap();
+        writer.finish().unwrap().hash
+    };
+    let [brief, both, long, unsaid] = [b"brief" as &[u8], b"both", b"long", b"unsaid"].map(store);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    index.keep_until(now + DAY, vec![brief, both]).await.unwrap();
+    index.keep_until(now + 20 * DAY, vec![both, long]).await.unwrap();
+    let retention = Retention { common: 7 * DAY, shortest: DAY };
+    // A minute, for the clock that files are stamped by.
+    let minute = 60_000;
+    for (day, expected) in
+        [(0, vec![brief, both, long, unsaid]), (1, vec![both, long, unsaid]), (7, vec![both, long]), (20, vec![])]
+    {
+        if day > 0 {
+            sweep(&index, &blobs, now + day * DAY - minute, retention).await.unwrap();
+            assert!(
+                [brief, both, long, unsaid].iter().filter(|hash| blobs.bytes(hash).unwrap().is_some()).count()
+                    > expected.len()
+            );
+        }
+        sweep(&index, &blobs, now + day * DAY + minute, retention).await.unwrap();
+        let left: Vec<_> =
+            [brief, both, long, unsaid].into_iter().filter(|hash| blobs.bytes(hash).unwrap().is_some()).collect();
+        assert_eq!(left, expected, "day {day}");
+    }
 }
 
 #[tokio::test]

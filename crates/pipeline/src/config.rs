@@ -3,9 +3,10 @@
 use guarita_deliver::Backend;
 use guarita_inspect::{FileInspector, LinkFollower, Lists};
 use guarita_media::{BlobStore, Fetch, Index};
+use guarita_message::BACKEND;
 use guarita_policy::{Exceptions, Policy};
 use guarita_rules::RuleSet;
-use guarita_spool::Spool;
+use guarita_spool::{Keep, Retention, Spool};
 use guarita_webhook::WithheldAs;
 use serde::Deserialize;
 use std::{
@@ -15,8 +16,7 @@ use std::{
 };
 
 /// `[pipeline]` of the configuration: how much is done at a time, and for how long.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Entries in work at a time.
     pub in_flight_max: usize,
@@ -34,9 +34,8 @@ pub struct Config {
     pub fetch_patience_seconds: u64,
     /// Findings kept of one message; the worst are kept.
     pub findings_max: usize,
-    /// `storage.retention_days` and `storage.quarantine_days`.
-    pub retention_days: u64,
-    pub quarantine_days: u64,
+    /// `storage.retention_days` and `storage.quarantine_days`, of routes that say nothing else.
+    pub keep: Keep,
 }
 
 /// `backend.annotate`.
@@ -62,6 +61,8 @@ pub struct RouteSettings {
     pub graph_token: String,
     /// Mark messages of conversations that are new within the retention.
     pub first_contact: bool,
+    /// The route's own retention.
+    pub keep: Option<Keep>,
 }
 
 /// Every route by the name its entries carry; replaced whole on a reload.
@@ -122,8 +123,76 @@ impl Default for Ambient {
     }
 }
 
+impl Config {
+    /// How long each route's entries are kept.
+    pub(crate) fn retention(&self, routes: &Routes) -> Retention {
+        let own = routes.iter().filter_map(|(name, route)| {
+            // A further backend (`sales#2`) is its route's.
+            (!name.contains(BACKEND)).then(|| Some((name.clone(), route.keep?)))?
+        });
+        Retention { common: self.keep, routes: own.collect() }
+    }
+
+    /// How long the contents of attachments are kept.
+    pub(crate) fn media_retention(&self, routes: &Routes) -> guarita_media::Retention {
+        let own = routes.values().filter_map(|route| route.keep).map(|keep| keep.content);
+        let common = self.keep.content;
+        guarita_media::Retention { common, shortest: own.min().map_or(common, |shortest| shortest.min(common)) }
+    }
+}
+
 impl Parts {
     pub(crate) fn now_ms(&self) -> u64 {
         (self.ambient.now_ms)()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_routes_own_retention_is_its_backends_and_its_attachments_too() {
+        let settings = |keep| {
+            let config = guarita_deliver::Config {
+                url: "http://127.0.0.1:1/".into(),
+                secret: "s".into(),
+                connect_seconds_max: 1,
+                response_seconds_max: 1,
+                idle_connections_max: 1,
+                telegram_token: String::new(),
+            };
+            Arc::new(RouteSettings {
+                backend: Arc::new(Backend::new(&config).unwrap()),
+                policy: Arc::new(Policy { lines: Vec::new(), on_deadline: Default::default() }),
+                annotate: Annotate::Message,
+                withheld_as: WithheldAs::Text,
+                notice_language: "en".into(),
+                graph_token: String::new(),
+                first_contact: false,
+                keep,
+            })
+        };
+        let config = Config {
+            in_flight_max: 1,
+            in_flight_bytes_max: 1,
+            files_in_flight_max: 1,
+            files_waiting_max: 1,
+            lease_seconds: 1,
+            scan_deadline_seconds: 1,
+            fetch_patience_seconds: 1,
+            findings_max: 1,
+            keep: Keep::days(7, 30),
+        };
+        let (brief, long) = (Keep::days(2, 10), Keep::days(20, 60));
+        let plain = Routes::from([("a".to_owned(), settings(None)), ("a#2".to_owned(), settings(None))]);
+        assert_eq!(config.retention(&plain), Retention::common(config.keep));
+        assert_eq!(config.media_retention(&plain), guarita_media::Retention::common(config.keep.content));
+        let own = [("a", None), ("b", Some(brief)), ("b#2", Some(brief)), ("c", Some(long))];
+        let own: Routes = own.into_iter().map(|(name, keep)| (name.to_owned(), settings(keep))).collect();
+        let retention = config.retention(&own);
+        assert_eq!(retention.routes.keys().collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!((retention.of("b#2"), retention.of("c!blocked"), retention.of("a")), (brief, long, config.keep));
+        assert_eq!(config.media_retention(&own).shortest, brief.content);
     }
 }

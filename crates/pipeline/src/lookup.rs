@@ -51,9 +51,11 @@ impl Pipeline {
         if decision.hold {
             return None;
         }
+        let quarantine = decision.quarantine;
         let states =
             media_states(self.parts(), &JudgedMessage { message, inspection, decision, files, first_contact: false });
         let state = states.first().map(|(_, state)| state.clone());
+        self.keep_contents(settings, quarantine, &states, now).await.ok()?;
         self.parts().index.decide(now, states).await.ok()?;
         state
     }

@@ -14,6 +14,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use guarita_deliver::{GIVE_UP_MILLIS, Outcome, Outgoing, REFUSALS_MAX, wait_before_retry};
+use guarita_media::{MediaKey, MediaState};
 use guarita_message::{
     Channel, Decision, DeliveryId, Inspection, Lane, Message, PartBody, UNMATCHED, Verdict, base_route, held_because,
 };
@@ -357,12 +358,7 @@ impl Pipeline {
         let states: Vec<_> = judged.iter().flat_map(|judged| media_states(&self.parts, judged)).collect();
         let quarantine = judged.iter().any(|judged| judged.decision.quarantine);
         if !states.is_empty() {
-            if quarantine {
-                let hashes =
-                    states.iter().filter_map(|(_, state)| state.content().map(|content| content.hash)).collect();
-                let until = now + self.parts.config.quarantine_days * 24 * 3600 * 1000;
-                self.parts.index.keep_until(until, hashes).await?;
-            }
+            self.keep_contents(route, quarantine, &states, now).await?;
             self.parts.index.decide_with(now, &claimed.id, states).await?;
         }
         Ok(Judged::Decided(Decided {
@@ -374,6 +370,27 @@ impl Pipeline {
             terms: terms(&judged),
             summary: summary(&judged),
         }))
+    }
+
+    /// Says how long the contents stay, where the common retention is not the whole answer: in quarantine, and as soon as
+    /// any route has a retention of its own, since routes may be sent the same file.
+    pub(crate) async fn keep_contents(
+        &self,
+        route: &RouteSettings,
+        quarantine: bool,
+        states: &[(MediaKey, MediaState)],
+        now: u64,
+    ) -> Result<(), Fault> {
+        let keep = route.keep.unwrap_or(self.parts.config.keep);
+        let longer = if quarantine { keep.quarantine } else { 0 };
+        if !quarantine && self.routes().values().all(|route| route.keep.is_none()) {
+            return Ok(());
+        }
+        let hashes: Vec<_> = states.iter().filter_map(|(_, state)| Some(state.content()?.hash)).collect();
+        if !hashes.is_empty() {
+            self.parts.index.keep_until(now.saturating_add(keep.content.max(longer)), hashes).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn round_two(

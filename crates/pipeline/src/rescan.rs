@@ -342,8 +342,9 @@ impl Rescan {
             return Ok(if self.note(&news).await? { Outcome::Worse } else { Outcome::Known });
         }
         let hash = one.content.hash;
-        let keep_until = at + self.pipeline.parts().config.quarantine_days * 24 * 3600 * 1000;
-        self.served.keep_until(keep_until, vec![hash]).await?;
+        let route = origin.as_ref().and_then(|origin| self.pipeline.route(&origin.route));
+        let keep = route.and_then(|route| route.keep).unwrap_or(self.pipeline.parts().config.keep);
+        self.served.keep_until(at.saturating_add(keep.quarantine), vec![hash]).await?;
         // The same bytes may have been sent by others as well.
         loop {
             let all = self.served.serving(hash, REVOKED_AT_ONCE).await?;

@@ -89,10 +89,11 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: impl Future<Output = ()>) {
 /// Retention: the spool's content, then the media nobody needs any more.
 async fn sweep(pipeline: Arc<Pipeline>) {
     let parts = &pipeline.parts;
-    let day = 24 * 3600 * 1000;
-    let (retention, quarantine) = (parts.config.retention_days * day, parts.config.quarantine_days * day);
     loop {
-        match parts.spool.sweep(parts.now_ms(), retention, quarantine).await {
+        // Routes may have changed.
+        let routes = pipeline.routes();
+        let retention = Arc::new(parts.config.retention(&routes));
+        match parts.spool.sweep(parts.now_ms(), retention).await {
             Ok(swept) if swept != Default::default() => {
                 tracing::debug!(?swept, "retention");
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -101,6 +102,7 @@ async fn sweep(pipeline: Arc<Pipeline>) {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "retention could not be applied to the spool"),
         }
+        let retention = parts.config.media_retention(&routes);
         if let Err(error) = parts.index.sweep(&parts.blobs, parts.now_ms(), retention).await {
             tracing::warn!(%error, "retention could not be applied to media");
         }

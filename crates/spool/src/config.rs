@@ -47,16 +47,9 @@ impl Default for Config {
     }
 }
 
-const DAY_MILLIS: u64 = 24 * 3600 * 1000;
-
 impl Config {
-    /// `retention` for [`crate::Spool::sweep`].
-    pub fn retention_millis(&self) -> u64 {
-        self.retention_days.saturating_mul(DAY_MILLIS)
-    }
-
-    /// `quarantine` for [`crate::Spool::sweep`].
-    pub fn quarantine_millis(&self) -> u64 {
-        self.quarantine_days.saturating_mul(DAY_MILLIS)
+    /// For [`crate::Spool::sweep`], where no route says otherwise.
+    pub fn keep(&self) -> crate::Keep {
+        crate::Keep::days(self.retention_days, self.quarantine_days)
     }
 }

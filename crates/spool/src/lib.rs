@@ -5,6 +5,7 @@
 //! tests; one conformance suite (`tests/conformance.rs`) holds both to the same promises.
 
 mod config;
+mod keep;
 pub mod key;
 mod memory;
 mod place;
@@ -13,13 +14,14 @@ mod seal;
 mod sqlite;
 
 pub use config::Config;
+pub use keep::{Keep, Retention};
 pub use key::{KeyError, StorageKey};
 pub use memory::MemorySpool;
 pub use sqlite::{OpenError, SqliteSpool};
 
 use bytes::Bytes;
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, SpoolError>> + Send + 'a>>;
 
@@ -242,6 +244,8 @@ pub struct Swept {
     pub entries: u64,
     pub contents: u64,
     pub dedupe_keys: u64,
+    /// Some entries were looked at that are kept, and there may be others behind them: call again.
+    pub unfinished: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -335,9 +339,9 @@ pub trait Spool: Send + Sync {
     /// Puts a dead letter back in line, with attempts and age anew, or hurries a waiting retry; what was decided stays.
     fn retry(&self, now: Millis, id: &DeliveryId) -> Pending<'_, ()>;
 
-    /// Removes content older than its retention and forgotten keys; unfinished entries are never touched. Bounded work a
-    /// call (it is called often); returns zeros when there is nothing to do.
-    fn sweep(&self, now: Millis, retention: Millis, quarantine: Millis) -> Pending<'_, Swept>;
+    /// Removes content older than its route's retention and forgotten keys; unfinished entries are never touched. Bounded
+    /// work a call (it is called often); returns the default when there is nothing to do.
+    fn sweep(&self, now: Millis, retention: Arc<Retention>) -> Pending<'_, Swept>;
 
     /// Removes the content, the terms and the sender hashes of every finished entry of `sender`; returns how many.
     fn erase_sender(&self, sender: &str) -> Pending<'_, u64>;

@@ -3,7 +3,7 @@
 
 use crate::{
     Appended, Bucket, Claimed, ContentOf, Counts, DEDUPE_MILLIS, Decided, FILTER_TERMS_MAX, Filter, Finish,
-    HISTORY_BUCKETS_MAX, HISTORY_STEP_MILLIS, Millis, NewEntry, Page, Pending, Record, SUMMARIES_MAX,
+    HISTORY_BUCKETS_MAX, HISTORY_STEP_MILLIS, Millis, NewEntry, Page, Pending, Record, Retention, SUMMARIES_MAX,
     SUMMARY_BYTES_MAX, Spool, SpoolError, State, Swept, TERMS_MAX,
     place::{Place, Seq},
 };
@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 use tokio::sync::Notify;
@@ -206,18 +206,18 @@ impl Inside {
         Ok(entry)
     }
 
-    fn sweep(&mut self, now: Millis, retention: Millis, quarantine: Millis) -> Swept {
+    fn sweep(&mut self, now: Millis, retention: &Retention) -> Swept {
         let mut swept = Swept::default();
         let old = |since: Millis, keep: Millis| since.saturating_add(keep) <= now;
         for entry in self.entries.values_mut() {
-            let keep = if entry.record.quarantine { quarantine } else { retention };
+            let keep = retention.of(&entry.record.route).of(entry.record.quarantine);
             if entry.content && entry.record.finished_ms.is_some_and(|at| old(at, keep)) {
                 entry.content = false;
                 entry.terms.clear();
                 swept.contents += 1;
             }
         }
-        let keep = retention.max(quarantine);
+        let keep = retention.longest();
         let before = self.entries.len();
         self.entries.retain(|_, entry| {
             let done = entry.record.finished_ms.is_some_and(|at| old(at, keep));
@@ -459,8 +459,8 @@ impl Spool for MemorySpool {
         })
     }
 
-    fn sweep(&self, now: Millis, retention: Millis, quarantine: Millis) -> Pending<'_, Swept> {
-        self.at(Some(now), |inside| Ok(inside.sweep(now, retention, quarantine)))
+    fn sweep(&self, now: Millis, retention: Arc<Retention>) -> Pending<'_, Swept> {
+        self.at(Some(now), |inside| Ok(inside.sweep(now, &retention)))
     }
 
     fn erase_sender(&self, sender: &str) -> Pending<'_, u64> {

@@ -4,10 +4,10 @@
 
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
 use guarita_spool::{
-    Appended, Claimed, Config, DEDUPE_MILLIS, Decided, Filter, Finish, MemorySpool, NewEntry, Spool, SpoolError,
-    SqliteSpool, State, Swept,
+    Appended, Claimed, Config, DEDUPE_MILLIS, Decided, Filter, Finish, Keep, MemorySpool, NewEntry, Retention, Spool,
+    SpoolError, SqliteSpool, State, Swept,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Runs each test against each spool.
 macro_rules! conformance {
@@ -66,6 +66,8 @@ conformance!(
     one_entry_is_erased,
     counts_follow_every_change,
     content_goes_when_its_retention_is_over,
+    each_route_has_its_retention,
+    retention_looks_past_what_is_kept,
     withheld_content_is_kept_for_the_quarantine,
     unfinished_entries_are_never_swept,
     a_sender_is_erased,
@@ -127,9 +129,13 @@ async fn finished(spool: &TheSpool, now: u64, entry: NewEntry, decided: Decided,
 }
 
 async fn sweep_all(spool: &TheSpool, now: u64) -> Swept {
+    sweep_by(spool, now, &Retention::common(Keep::days(7, 30))).await
+}
+
+async fn sweep_by(spool: &TheSpool, now: u64, retention: &Retention) -> Swept {
     let mut all = Swept::default();
     loop {
-        let swept = spool.sweep(now, 7 * DAY, 30 * DAY).await.unwrap();
+        let swept = spool.sweep(now, Arc::new(retention.clone())).await.unwrap();
         if swept == Swept::default() {
             return all;
         }
@@ -816,16 +822,87 @@ async fn counts_follow_every_change(spool: TheSpool) {
     check([0; 5], None, 0).await;
 }
 
+async fn each_route_has_its_retention(spool: TheSpool) {
+    let of = |route: &str, name: &str| NewEntry { route: route.to_owned(), ..entry(name, name) };
+    let routes = [("brief".to_owned(), Keep::days(1, 2)), ("long".to_owned(), Keep::days(20, 60))];
+    let retention = Retention { routes: BTreeMap::from(routes), ..Retention::common(Keep::days(7, 30)) };
+    let mut ids = Vec::new();
+    for (at, (route, quarantine)) in [
+        ("brief", false),
+        ("brief#2", true),
+        ("other", false),
+        ("other", true),
+        ("long", false),
+        ("long!blocked", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let finish = if quarantine { Finish::Quarantined } else { Finish::Delivered };
+        let decided = decided(Verdict::Malicious, quarantine);
+        ids.push(finished(&spool, T, of(route, &at.to_string()), decided, finish).await);
+    }
+    let left = async || {
+        let mut left = Vec::new();
+        for (at, id) in ids.iter().enumerate() {
+            if spool.content(id).await.is_ok_and(|content| content.received.is_some()) {
+                left.push(at);
+            }
+        }
+        left
+    };
+    for (day, expected) in [
+        (0, vec![0, 1, 2, 3, 4, 5]),
+        (1, vec![1, 2, 3, 4, 5]),
+        (2, vec![2, 3, 4, 5]),
+        (7, vec![3, 4, 5]),
+        (20, vec![3, 5]),
+        (30, vec![5]),
+        (60, vec![]),
+    ] {
+        if day > 0 {
+            sweep_by(&spool, T + day * DAY - 1, &retention).await;
+            assert!(left().await.len() > expected.len(), "not before day {day}");
+        }
+        sweep_by(&spool, T + day * DAY, &retention).await;
+        assert_eq!(left().await, expected, "day {day}");
+    }
+    // A retention that was changed holds for what is there, and for what was looked at already.
+    let id =
+        finished(&spool, T + 60 * DAY, of("long", "again"), decided(Verdict::Clean, false), Finish::Delivered).await;
+    sweep_by(&spool, T + 70 * DAY, &retention).await;
+    assert!(spool.content(&id).await.unwrap().received.is_some());
+    sweep_by(&spool, T + 70 * DAY, &Retention::common(Keep::days(7, 30))).await;
+    assert!(spool.content(&id).await.unwrap().received.is_none());
+}
+
+/// More of one route's entries than one call looks at stand before another's.
+async fn retention_looks_past_what_is_kept(spool: TheSpool) {
+    let mut kept = Vec::new();
+    for n in 0..1200 {
+        let one = NewEntry { route: "long".to_owned(), ..entry(&n.to_string(), &n.to_string()) };
+        kept.push(finished(&spool, T, one, decided(Verdict::Clean, false), Finish::Delivered).await);
+    }
+    let gone = finished(&spool, T + 1, entry("x", "x"), decided(Verdict::Clean, false), Finish::Delivered).await;
+    let routes = BTreeMap::from([("long".to_owned(), Keep::days(20, 20))]);
+    let retention = Retention { routes, ..Retention::common(Keep::days(7, 30)) };
+    assert_eq!(sweep_by(&spool, T + 8 * DAY, &retention).await.contents, 1);
+    assert!(spool.content(&gone).await.unwrap().received.is_none());
+    assert!(spool.content(&kept[0]).await.unwrap().received.is_some());
+    assert_eq!(sweep_by(&spool, T + 8 * DAY, &retention).await.contents, 0);
+    assert_eq!(sweep_by(&spool, T + 20 * DAY, &retention).await.contents, 1200);
+}
+
 async fn content_goes_when_its_retention_is_over(spool: TheSpool) {
     let id = finished(&spool, T, entry("a", "1"), decided(Verdict::Clean, false), Finish::Delivered).await;
     assert_eq!(sweep_all(&spool, T + 7 * DAY - 1).await, Swept::default());
     assert!(spool.content(&id).await.unwrap().received.is_some());
-    assert_eq!(sweep_all(&spool, T + 7 * DAY).await, Swept { entries: 0, contents: 1, dedupe_keys: 1 });
+    assert_eq!(sweep_all(&spool, T + 7 * DAY).await, Swept { contents: 1, dedupe_keys: 1, ..Swept::default() });
     let content = spool.content(&id).await.unwrap();
     assert!(content.received.is_none() && content.sent.is_none() && content.report.is_none());
     assert!(matches!(spool.release(T, &id, "ana").await, Err(SpoolError::NotNow(_))));
     assert_eq!(spool.record(&id).await.unwrap().unwrap().state, State::Delivered);
-    assert_eq!(sweep_all(&spool, T + 30 * DAY).await, Swept { entries: 1, contents: 0, dedupe_keys: 0 });
+    assert_eq!(sweep_all(&spool, T + 30 * DAY).await, Swept { entries: 1, ..Swept::default() });
     assert!(spool.record(&id).await.unwrap().is_none());
     assert!(spool.list(Filter::default(), 9).await.unwrap().is_empty());
 }

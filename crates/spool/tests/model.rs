@@ -5,9 +5,13 @@
 
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
 use guarita_spool::{
-    Appended, Config, Decided, Filter, Finish, MemorySpool, NewEntry, Spool, SpoolError, SqliteSpool, State,
+    Appended, Config, Decided, Filter, Finish, Keep, MemorySpool, NewEntry, Retention, Spool, SpoolError, SqliteSpool,
+    State,
 };
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 const LEASE: u64 = 1000;
 const DAY: u64 = 24 * 3600 * 1000;
@@ -59,7 +63,7 @@ impl Pair {
     async fn append(&mut self, random: &mut Random) {
         let entries: Vec<NewEntry> = (0..1 + random.below(3))
             .map(|_| NewEntry {
-                route: "r".to_owned(),
+                route: format!("r{}", random.below(3)),
                 channel: Channel::Whatsapp,
                 account: String::new(),
                 lane: Lane::Message,
@@ -166,10 +170,12 @@ impl Pair {
 
     async fn sweep(&mut self) {
         let (mut ours, mut theirs) = ((0, 0), (0, 0));
+        let routes = BTreeMap::from([("r1".to_owned(), Keep::days(2, 1))]);
+        let retention = Arc::new(Retention { routes, ..Retention::common(Keep::days(1, 3)) });
         for _ in 0..4 {
-            let swept = self.sqlite().sweep(self.now, DAY, 3 * DAY).await.unwrap();
+            let swept = self.sqlite().sweep(self.now, retention.clone()).await.unwrap();
             ours = (ours.0 + swept.entries, ours.1 + swept.contents);
-            let swept = self.memory.sweep(self.now, DAY, 3 * DAY).await.unwrap();
+            let swept = self.memory.sweep(self.now, retention.clone()).await.unwrap();
             theirs = (theirs.0 + swept.entries, theirs.1 + swept.contents);
         }
         assert_eq!(ours, theirs);

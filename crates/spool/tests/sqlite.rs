@@ -5,7 +5,8 @@
 
 use guarita_message::{Channel, ConversationKey, DedupeKey, DeliveryId, Lane, Verdict};
 use guarita_spool::{
-    Appended, Config, Decided, Filter, Finish, KeyError, NewEntry, OpenError, Spool, SpoolError, SqliteSpool, State,
+    Appended, Config, Decided, Filter, Finish, Keep, KeyError, NewEntry, OpenError, Retention, Spool, SpoolError,
+    SqliteSpool, State,
 };
 use std::{
     fs,
@@ -45,6 +46,11 @@ fn decided() -> Decided {
     let summary = format!("summary with {SECRET}").into_bytes();
     let (verdict, terms) = (Verdict::Malicious, Vec::new());
     Decided { verdict, body, findings_header: None, report, quarantine: false, terms, summary }
+}
+
+/// Everything is kept for seven days.
+fn week() -> Arc<Retention> {
+    Arc::new(Retention::common(Keep::days(7, 7)))
 }
 
 async fn store(spool: &SqliteSpool, entry: NewEntry) -> DeliveryId {
@@ -281,7 +287,7 @@ async fn a_full_spool_refuses_appends_and_takes_them_again_once_there_is_room() 
         spool.finish(T, &claimed.id, Finish::Delivered).await.unwrap();
     }
     assert!(matches!(spool.append(T, vec![entry("a", "x", vec![1; 50_000])]).await, Err(SpoolError::Full)));
-    spool.sweep(T + 7 * DAY, 7 * DAY, 7 * DAY).await.unwrap();
+    spool.sweep(T + 7 * DAY, week()).await.unwrap();
     store(&spool, entry("a", "x", vec![1; 50_000])).await;
 }
 
@@ -487,7 +493,7 @@ async fn names_are_found_once_they_are_written_in_runs() {
     let late = T + 8 * DAY;
     let mut forgotten = 0;
     loop {
-        let swept = spool.sweep(late, 7 * DAY, 7 * DAY).await.unwrap();
+        let swept = spool.sweep(late, week()).await.unwrap();
         forgotten += swept.dedupe_keys;
         if swept.dedupe_keys == 0 {
             break;

@@ -57,8 +57,7 @@ impl Settings {
                 scan_deadline_seconds: *chance.pick(&[5, 120]),
                 fetch_patience_seconds: *chance.pick(&[0, 20]),
                 findings_max: 100,
-                retention_days: 7,
-                quarantine_days: 30,
+                keep: guarita_spool::Keep::days(7, 30),
             },
             on_deadline: *chance.pick(&[OnDeadline::Withhold, OnDeadline::Pass]),
             withheld_as: *chance.pick(&[WithheldAs::Text, WithheldAs::Keep, WithheldAs::Unsupported]),
@@ -91,6 +90,7 @@ impl Gateway {
             notice_language: "pt-BR".into(),
             graph_token: "simulated-token".into(),
             first_contact: false,
+            keep: None,
         };
         let scanner = |name, who| -> Arc<dyn guarita_inspect::FileInspector> {
             // As in the product: what was seen once is not looked at again until the signatures change.

@@ -2,8 +2,8 @@
 
 use crate::world::{Fault, Who, World};
 use guarita_media::{
-    BlobReader, BlobStore, BlobWriter, Index, IndexError, MediaKey, MediaKeys, MediaState, Millis, StoredMedia, Swept,
-    SweptBlobs,
+    BlobReader, BlobStore, BlobWriter, Index, IndexError, MediaKey, MediaKeys, MediaState, Millis, Retention,
+    StoredMedia, Swept, SweptBlobs,
 };
 use guarita_message::ContentHash;
 use std::{
@@ -92,7 +92,7 @@ impl Index for Shelf {
         Box::pin(self.with(|_| ()))
     }
 
-    fn sweep<'a>(&'a self, _: &'a Arc<dyn BlobStore>, _: Millis, _: Millis) -> Pending<'a, Swept> {
+    fn sweep<'a>(&'a self, _: &'a Arc<dyn BlobStore>, _: Millis, _: Retention) -> Pending<'a, Swept> {
         Box::pin(self.with(|_| Swept::default()))
     }
 }
@@ -120,7 +120,7 @@ impl BlobStore for Shelf {
         Ok(self.blobs.lock().unwrap_or_else(PoisonError::into_inner).remove(hash).is_some())
     }
 
-    fn sweep(&self, _: SystemTime, _: &mut dyn FnMut(&ContentHash) -> bool) -> io::Result<SweptBlobs> {
+    fn sweep(&self, _: SystemTime, _: &mut dyn FnMut(&ContentHash, SystemTime) -> bool) -> io::Result<SweptBlobs> {
         Ok(SweptBlobs::default())
     }
 }

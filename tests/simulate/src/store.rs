@@ -8,7 +8,7 @@ use crate::{
 use guarita_message::DeliveryId;
 use guarita_spool::{
     Appended, Bucket, Claimed, Config, ContentOf, Counts, Decided, Filter, Finish, MemorySpool, Millis, NewEntry, Page,
-    Pending, Record, Spool, SpoolError, SqliteSpool, State, Swept,
+    Pending, Record, Retention, Spool, SpoolError, SqliteSpool, State, Swept,
 };
 use std::{
     future::Future,
@@ -308,8 +308,8 @@ impl Spool for Store {
         }))
     }
 
-    fn sweep(&self, now: Millis, retention: Millis, quarantine: Millis) -> Pending<'_, Swept> {
-        Box::pin(self.with(Who::Look, move |inner| at_once(inner.sweep(now, retention, quarantine))))
+    fn sweep(&self, now: Millis, retention: Arc<Retention>) -> Pending<'_, Swept> {
+        Box::pin(self.with(Who::Look, move |inner| at_once(inner.sweep(now, retention))))
     }
 
     fn erase_sender(&self, sender: &str) -> Pending<'_, u64> {

@@ -111,6 +111,11 @@ fn what_goes_where(settings: &Settings, plan: &Plan) -> String {
                 backend.withheld_as
             );
         }
+        if let Some(keep) = route.keep {
+            let days = |millis: u64| millis / (24 * 3600 * 1000);
+            let (content, quarantine) = (days(keep.content), days(keep.quarantine));
+            let _ = writeln!(text, "        {:<16}    kept {content} days, quarantined {quarantine} days", "");
+        }
         let media = route.telegram.as_ref().map_or(&route.graph_token, |bot| &bot.token);
         if media.is_empty() && !door.wishes.object.iter().all(|object| matches!(object.as_str(), "page" | "instagram"))
         {

@@ -27,6 +27,8 @@ pub struct RouteEntry {
     #[serde(default)]
     pub policy: PolicyEntry,
     #[serde(default)]
+    pub storage: StorageEntry,
+    #[serde(default)]
     pub limits: Option<guarita_receive::Limits>,
     #[serde(default)]
     pub telegram: Option<TelegramEntry>,
@@ -128,6 +130,14 @@ pub struct PolicyEntry {
     pub file: Option<PathBuf>,
     pub on_deadline: Option<guarita_policy::OnDeadline>,
     pub notice_language: Option<guarita_rules::Language>,
+}
+
+/// How long the route's own deliveries and attachments are kept.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageEntry {
+    pub retention_days: Option<u64>,
+    pub quarantine_days: Option<u64>,
 }
 
 #[derive(Clone, Deserialize)]

@@ -189,14 +189,12 @@ impl Rows {
             .map_err(fault)
     }
 
-    pub(super) fn is_kept(&self, now: Millis, hash: &ContentHash) -> Result<bool, IndexError> {
-        self.db
-            .query_row(
-                "SELECT EXISTS (SELECT 1 FROM kept WHERE hash = ?1 AND until_ms > ?2)",
-                params![&hash.0[..], whole(now)],
-                |row| row.get(0),
-            )
-            .map_err(fault)
+    pub(super) fn kept_until(&self, hash: &ContentHash) -> Result<Option<Millis>, IndexError> {
+        let found = self
+            .db
+            .query_row("SELECT until_ms FROM kept WHERE hash = ?1", [&hash.0[..]], |row| row.get::<_, i64>(0))
+            .optional();
+        found.map(|until| until.map(|until| until.max(0) as Millis)).map_err(fault)
     }
 }
 

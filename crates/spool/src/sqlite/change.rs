@@ -67,6 +67,8 @@ pub(super) struct Change<'a> {
     /// Claims marked as ending.
     pub ending: Vec<Seq>,
     pub minutes: Minutes,
+    /// How far retention has looked.
+    pub walk: retention::Walk,
     /// Bytes this transaction may still append before the database is over its bound.
     pub room: u64,
 }
@@ -84,9 +86,7 @@ impl Change<'_> {
             Command::Finish { now, id, finish, .. } => self.finish(*now, id, finish),
             Command::Release { now, id, by, .. } => self.release(*now, id, by),
             Command::Retry { now, id, .. } => self.retry(*now, id),
-            Command::Sweep { now, retention, quarantine, .. } => {
-                retention::sweep(self, *now, *retention, *quarantine).map(Outcome::Swept)
-            }
+            Command::Sweep { now, retention, .. } => retention::sweep(self, *now, retention).map(Outcome::Swept),
             Command::Erase { sender, .. } => {
                 retention::erase(self, sender).map(|(count, names)| Outcome::Erased(count, names))
             }

@@ -1,12 +1,12 @@
 //! What the writer is asked to do, and what it answers.
 
 use crate::{
-    Claimed, DeliveryId, Finish, Millis, SpoolError, Swept,
+    Claimed, DeliveryId, Finish, Millis, Retention, SpoolError, Swept,
     place::{Place, Seq},
     seal::Name,
 };
 use guarita_message::{Channel, DedupeKey, Lane, Verdict};
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 use tokio::sync::oneshot;
 
 /// Answers the caller who waits. Dropped unanswered only if the writer died.
@@ -45,7 +45,7 @@ pub(super) enum Command {
     Finish { now: Millis, id: DeliveryId, finish: Finish, reply: Reply<()> },
     Release { now: Millis, id: DeliveryId, by: String, reply: Reply<()> },
     Retry { now: Millis, id: DeliveryId, reply: Reply<()> },
-    Sweep { now: Millis, retention: Millis, quarantine: Millis, reply: Reply<Swept> },
+    Sweep { now: Millis, retention: Arc<Retention>, reply: Reply<Swept> },
     Erase { sender: Name, reply: Reply<u64> },
     EraseEntry { id: DeliveryId, reply: Reply<()> },
     Probe { reply: Reply<()> },

@@ -19,7 +19,7 @@ mod writer;
 
 use crate::{
     Appended, Bucket, Claimed, Config, ContentOf, Counts, Decided, Filter, Finish, KeyError, Millis, NewEntry, Page,
-    Pending, Record, SUMMARIES_MAX, Spool, SpoolError, StorageKey, Swept, TERMS_MAX,
+    Pending, Record, Retention, SUMMARIES_MAX, Spool, SpoolError, StorageKey, Swept, TERMS_MAX,
     place::{MILLIS_MAX, Place},
     seal::{Column, Kind, Sealer, random},
 };
@@ -455,8 +455,8 @@ impl Spool for SqliteSpool {
         })
     }
 
-    fn sweep(&self, now: Millis, retention: Millis, quarantine: Millis) -> Pending<'_, Swept> {
-        Box::pin(self.ask(move |reply| Command::Sweep { now, retention, quarantine, reply }))
+    fn sweep(&self, now: Millis, retention: Arc<Retention>) -> Pending<'_, Swept> {
+        Box::pin(self.ask(move |reply| Command::Sweep { now, retention, reply }))
     }
 
     fn erase_sender(&self, sender: &str) -> Pending<'_, u64> {

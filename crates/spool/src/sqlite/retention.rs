@@ -8,27 +8,61 @@ use super::{
     rows::{UNFINISHED, int, state_of, uint},
 };
 use crate::{
-    DEDUPE_MILLIS, HISTORY_MILLIS, HISTORY_STEP_MILLIS, Millis, Swept,
+    DEDUPE_MILLIS, HISTORY_MILLIS, HISTORY_STEP_MILLIS, Millis, Retention, Swept,
     place::Seq,
     seal::{Kind, Name},
 };
 use rusqlite::Result;
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Entries that one call empties, removes or looks at, each.
 const ENTRIES_A_CALL: i64 = 500;
 /// Rows of a dead run that one call removes.
 const LOOKUP_ROWS_A_CALL: i64 = 4000;
 
-pub(super) fn sweep(change: &mut Change<'_>, now: Millis, retention: Millis, quarantine: Millis) -> Result<Swept> {
+/// How far each length of keeping was looked through, so that an entry that another length keeps is not looked at again
+/// each time. In memory alone: a restart, another retention, a clock that went back and a day's end begin anew.
+#[derive(Clone, Default)]
+pub(super) struct Walk {
+    retention: Option<Arc<Retention>>,
+    began: Millis,
+    last: Millis,
+    /// By `quarantine` and length: end and number of the last entry looked at.
+    seen: HashMap<(bool, Millis), (i64, i64)>,
+}
+
+const WALK_MILLIS_MAX: u64 = 24 * 3600 * 1000;
+
+impl Walk {
+    fn turn(&mut self, now: Millis, retention: &Arc<Retention>) {
+        let same = self.retention.as_ref().is_some_and(|known| known == retention);
+        if !same || now < self.last || now.saturating_sub(self.began) > WALK_MILLIS_MAX {
+            *self = Walk { retention: Some(retention.clone()), began: now, ..Walk::default() };
+        }
+        self.last = now;
+    }
+}
+
+pub(super) fn sweep(change: &mut Change<'_>, now: Millis, retention: &Arc<Retention>) -> Result<Swept> {
     let before = |keep: Millis| now.checked_sub(keep);
     let mut swept = Swept::default();
-    for (quarantined, keep) in [(0, retention), (1, quarantine)] {
-        if let Some(cutoff) = before(keep) {
-            swept.contents += empty(change, quarantined, cutoff)?;
+    change.walk.turn(now, retention);
+    for quarantined in [false, true] {
+        for keep in retention.lengths(quarantined) {
+            let Some(cutoff) = before(keep) else { continue };
+            if retention.routes.is_empty() {
+                swept.contents += empty(change, quarantined, cutoff)?;
+            } else {
+                let (looked, emptied) = empty_of_routes(change, retention, quarantined, keep, cutoff)?;
+                swept.contents += emptied;
+                swept.unfinished |= looked == ENTRIES_A_CALL as usize;
+            }
         }
     }
-    if let (Some(finished), Some(received)) = (before(retention.max(quarantine)), before(DEDUPE_MILLIS)) {
+    if let (Some(finished), Some(received)) = (before(retention.longest()), before(DEDUPE_MILLIS)) {
         (swept.entries, swept.dedupe_keys) = remove(change, finished, received)?;
         swept.dedupe_keys += forget(change, received)?;
     }
@@ -37,7 +71,7 @@ pub(super) fn sweep(change: &mut Change<'_>, now: Millis, retention: Millis, qua
     Ok(swept)
 }
 
-fn empty(change: &mut Change<'_>, quarantined: i64, cutoff: Millis) -> Result<u64> {
+fn empty(change: &mut Change<'_>, quarantined: bool, cutoff: Millis) -> Result<u64> {
     let seqs: Vec<i64> = change
         .conn
         .prepare_cached(
@@ -48,6 +82,37 @@ fn empty(change: &mut Change<'_>, quarantined: i64, cutoff: Millis) -> Result<u6
         .collect::<Result<_>>()?;
     seqs.iter().try_for_each(|seq| remove_content(change, *seq))?;
     Ok(seqs.len() as u64)
+}
+
+/// Of the entries that `keep` would have ended, those whose route says `keep`: how many were looked at, and emptied.
+fn empty_of_routes(
+    change: &mut Change<'_>,
+    retention: &Retention,
+    quarantined: bool,
+    keep: Millis,
+    cutoff: Millis,
+) -> Result<(usize, u64)> {
+    let (ended, number) = change.walk.seen.get(&(quarantined, keep)).copied().unwrap_or((-1, -1));
+    let found: Vec<(i64, i64, String)> = change
+        .conn
+        .prepare_cached(
+            "SELECT finished_ms, seq, route FROM entries INDEXED BY expiring WHERE content = 1 \
+             AND finished_ms IS NOT NULL AND quarantine = ?1 AND finished_ms <= ?2 AND (finished_ms, seq) > (?3, ?4) \
+             ORDER BY finished_ms, seq LIMIT ?5",
+        )?
+        .query_map((quarantined, int(cutoff), ended, number, ENTRIES_A_CALL), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<Result<_>>()?;
+    let mut emptied = 0;
+    for (_, seq, _) in found.iter().filter(|(.., route)| retention.of(route).of(quarantined) == keep) {
+        remove_content(change, *seq)?;
+        emptied += 1;
+    }
+    if let Some((ended, number, _)) = found.last() {
+        change.walk.seen.insert((quarantined, keep), (*ended, *number));
+    }
+    Ok((found.len(), emptied))
 }
 
 fn remove_content(change: &Change<'_>, seq: i64) -> Result<()> {

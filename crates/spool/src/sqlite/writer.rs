@@ -12,6 +12,7 @@ use super::{
     live::{Live, Shared},
     minutes::Minutes,
     read,
+    retention::Walk,
     rows::{disk, disk_fails, int, uint},
 };
 use crate::{
@@ -41,6 +42,7 @@ pub(super) struct Writer {
     index: Index,
     tally: Tally,
     last_seq: Seq,
+    walk: Walk,
     page_bytes: u64,
 }
 
@@ -52,7 +54,8 @@ impl Writer {
         let index = Index::load(&conn, shared.clone(), uint(indexed))?;
         let tally = Tally::load(&conn)?;
         let checkpointer = Checkpointer::start(&mut conn, path)?;
-        let mut writer = Writer { conn, checkpointer, shared, index, tally, last_seq: uint(last_seq), page_bytes };
+        let (last_seq, walk) = (uint(last_seq), Walk::default());
+        let mut writer = Writer { conn, checkpointer, shared, index, tally, last_seq, walk, page_bytes };
         writer.shared.live().spilled_from = Some(0);
         writer.fetch()?;
         Ok(writer)
@@ -144,10 +147,11 @@ impl Writer {
             gathered: 0,
             ending: Vec::new(),
             minutes: Minutes::default(),
+            walk: self.walk.clone(),
             room,
         };
         let outcomes: Result<Vec<Outcome>> = batch.iter().map(|command| change.run(command)).collect();
-        let Change { tally, last_seq, gathered, ending, minutes, .. } = change;
+        let Change { tally, last_seq, gathered, ending, minutes, walk, .. } = change;
         let written = outcomes.and_then(|outcomes| {
             let rows = self.index.write(&self.conn, gathered)?;
             if (tally, last_seq) != (self.tally, self.last_seq) {
@@ -159,7 +163,7 @@ impl Writer {
         });
         match written {
             Ok((outcomes, rows)) => {
-                (self.tally, self.last_seq) = (tally, last_seq);
+                (self.tally, self.last_seq, self.walk) = (tally, last_seq, walk);
                 self.index.wrote(rows);
                 Ok(outcomes)
             }
