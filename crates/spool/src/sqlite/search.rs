@@ -2,7 +2,8 @@
 //!
 //! Of the things asked for that have an index (terms, names, rare states and verdicts, the quarantine), the one that
 //! fewest entries bear leads; what it leads to is checked against the rest, up to [`LED_TO_MAX`] entries a page. Where nothing
-//! leads, entries are walked, up to [`LOOKED_AT_MAX`].
+//! leads, entries are walked, up to [`LOOKED_AT_MAX`]. Whichever it is, it ends after [`PAGE_TIME`] with a cursor from which
+//! the next page goes on: how long a page takes depends neither on the disk nor on what is asked.
 
 use super::{
     index::short,
@@ -18,11 +19,17 @@ use crate::{
 };
 use guarita_message::{DeliveryId, Verdict};
 use rusqlite::{Connection, OptionalExtension, Result, ToSql};
+use std::time::{Duration, Instant};
 
 /// Entries that one page looks at, one after the other; bounds its time to some ten milliseconds.
 const LOOKED_AT_MAX: usize = 10_000;
 /// Entries that one page is led to: each lies on a page of its own, and costs ten times as much.
 const LED_TO_MAX: usize = 1_200;
+/// Time for finding one page; then it ends where it is.
+const PAGE_TIME: Duration = Duration::from_millis(40);
+/// Entries that a page is led to, or looks at, whatever the clock says: each page gets on.
+const LED_TO_MIN: usize = 100;
+const LOOKED_AT_MIN: usize = 1_000;
 /// The most one page holds.
 const PAGE_MAX: usize = 1000;
 /// How far the leads are counted to find the one that fewest entries bear.
@@ -104,7 +111,12 @@ struct Led {
 }
 
 pub(super) fn page(conn: &Connection, search: &Search, most: usize) -> Result<Page> {
+    page_within(conn, search, most, PAGE_TIME)
+}
+
+fn page_within(conn: &Connection, search: &Search, most: usize, time: Duration) -> Result<Page> {
     let most = most.min(PAGE_MAX);
+    let ends = Instant::now() + time;
     // One snapshot for all that is asked.
     let _snapshot = conn.unchecked_transaction()?;
     if search.filter.terms.len() > FILTER_TERMS_MAX || most == 0 {
@@ -116,8 +128,12 @@ pub(super) fn page(conn: &Connection, search: &Search, most: usize) -> Result<Pa
     match choose(conn, search, window)? {
         Some(leads) => {
             let led = lead_all(conn, search, &leads, window, LED_TO_MAX)?;
-            for seq in &led.seqs {
+            for (at, seq) in led.seqs.iter().enumerate() {
                 if found.full(*seq)? {
+                    return Ok(found.page);
+                }
+                if at + 1 >= LED_TO_MIN && at + 1 < led.seqs.len() && Instant::now() >= ends {
+                    found.page.next = Some(cursor(*seq));
                     return Ok(found.page);
                 }
             }
@@ -126,8 +142,8 @@ pub(super) fn page(conn: &Connection, search: &Search, most: usize) -> Result<Pa
         }
         None => {
             let mut last = None;
-            let looked = found.walk(window, &mut last)?;
-            if found.page.next.is_none() && looked == LOOKED_AT_MAX {
+            let whole = found.walk(window, ends, &mut last)?;
+            if found.page.next.is_none() && !whole {
                 found.page.next = last.map(cursor);
             }
         }
@@ -171,8 +187,8 @@ impl Found<'_> {
         true
     }
 
-    /// Looks at one entry after the other; returns at how many.
-    fn walk(&mut self, window: Window, last: &mut Option<Seq>) -> Result<usize> {
+    /// Looks at one entry after the other; `false`: it ended before there were no more.
+    fn walk(&mut self, window: Window, ends: Instant, last: &mut Option<Seq>) -> Result<bool> {
         let sql = format!(
             "SELECT seq, ({}) FROM entries NOT INDEXED WHERE seq BETWEEN ?1 AND ?{} ORDER BY seq {} LIMIT {LOOKED_AT_MAX}",
             self.conditions.text,
@@ -191,10 +207,13 @@ impl Found<'_> {
             looked += 1;
             *last = Some(seq);
             if row.get::<_, Option<bool>>(1)?.unwrap_or(false) && self.full(seq)? {
-                break;
+                return Ok(true);
+            }
+            if looked >= LOOKED_AT_MIN && Instant::now() >= ends {
+                return Ok(false);
             }
         }
-        Ok(looked)
+        Ok(looked < LOOKED_AT_MAX)
     }
 }
 
@@ -475,4 +494,65 @@ fn of_state(state: State, late: &str) -> String {
 /// A verdict is one of four fixed words, so it may stand in the query itself.
 fn of_verdict(verdict: Verdict) -> String {
     format!("verdict = '{}'", verdict.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Appended, Config, NewEntry, Spool as _, SqliteSpool};
+    use guarita_message::{Channel, ConversationKey, Lane};
+
+    const T: u64 = 1_790_000_000_000;
+    const ENTRIES: u64 = 2_500;
+
+    fn entry(n: u64) -> NewEntry {
+        NewEntry {
+            route: if n % 500 == 7 { "rare" } else { "default" }.to_owned(),
+            channel: Channel::Whatsapp,
+            account: "1".to_owned(),
+            lane: Lane::Message,
+            conversation: ConversationKey(n.to_string()),
+            dedupe: Vec::new(),
+            senders: vec!["everybody".to_owned()],
+            body: Vec::new(),
+        }
+    }
+
+    /// A disk so slow that no page has any time: each still gets on, and together they find all, once, in order.
+    #[tokio::test]
+    async fn pages_without_time_get_on_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SqliteSpool::open(&Config { path: folder.path().to_owned(), ..Config::default() }).unwrap();
+        let stored = spool.append(T, (0..ENTRIES).map(entry).collect()).await.unwrap();
+        assert!(stored.iter().all(|one| matches!(one, Appended::Stored(_))));
+        let rare = || Filter { route: Some("rare".to_owned()), ..Filter::default() };
+        for (filter, expect) in [
+            (rare(), 5),
+            (Filter { route: Some("none".to_owned()), ..Filter::default() }, 0),
+            (Filter { sender: Some("everybody".to_owned()), ..rare() }, 5),
+            (Filter { states: vec![State::Received], ..rare() }, 5),
+            (Filter { sender: Some("everybody".to_owned()), ..Filter::default() }, ENTRIES as usize),
+        ] {
+            for oldest_first in [false, true] {
+                let (mut found, mut next, mut pages) = (Vec::new(), None, 0);
+                loop {
+                    let mut piece = Filter { oldest_first, ..filter.clone() };
+                    *(if oldest_first { &mut piece.after } else { &mut piece.before }) = next;
+                    let search = Search::new(piece, &spool.shared);
+                    let page =
+                        spool.readers.run(move |conn| page_within(conn, &search, 50, Duration::ZERO)).await.unwrap();
+                    found.extend(page.records.into_iter().map(|record| record.id));
+                    pages += 1;
+                    next = page.next;
+                    if next.is_none() {
+                        break;
+                    }
+                    assert!(pages < 100, "it goes on for ever: {filter:?}");
+                }
+                assert_eq!(found.len(), expect, "{filter:?}");
+                assert!(found.is_sorted_by(|a, b| if oldest_first { a < b } else { a > b }), "{filter:?}");
+                assert!(pages > 2, "the clock was heeded: {filter:?}");
+            }
+        }
+    }
 }
