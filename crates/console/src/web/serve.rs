@@ -1,9 +1,13 @@
 //! Accepting connections at the operators' door, with their bounds.
 
-use axum::{Router, extract::Request};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, header},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -60,7 +64,16 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
         let mut router = router.clone();
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(Peer(peer));
-        async move { router.call(request).await }
+        // It may have named a length as well, which is gone by now: a proxy that believed that one sees the next request
+        // begin elsewhere than we do. So there is no next one.
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        async move {
+            let mut response = router.call(request).await?;
+            if chunked {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
