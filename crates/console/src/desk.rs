@@ -11,6 +11,7 @@ mod health;
 mod mask;
 mod messages;
 mod overview;
+mod preview;
 mod quarantine;
 mod reading;
 mod team;
@@ -65,6 +66,7 @@ pub struct Desk {
     audit: Audit,
     /// Downloads in progress; each may read a large file.
     downloads: Arc<tokio::sync::Semaphore>,
+    previews: tokio::sync::Semaphore,
 }
 
 /// Why the desk did not do it. Only the edge turns this into a status.
@@ -134,6 +136,7 @@ impl Desk {
             people,
             audit,
             downloads: Arc::new(tokio::sync::Semaphore::new(DOWNLOADS_MAX)),
+            previews: tokio::sync::Semaphore::new(preview::PREVIEWS_MAX),
         }
     }
 

@@ -2,9 +2,9 @@
 //! backends, its settings. This module must not know how any of it is done.
 
 use crate::desk::Exception;
-use guarita_message::Inspection;
+use guarita_message::{Inspection, Preview};
 use serde::{Deserialize, Serialize};
-use std::{future::Future, pin::Pin};
+use std::{future::Future, io, pin::Pin};
 
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -74,6 +74,14 @@ pub struct Tried {
     pub inspection: Inspection,
 }
 
+/// A file of which a preview is wanted.
+pub struct FileToShow {
+    pub name: String,
+    pub declared_type: String,
+    /// Opens its bytes; called on a thread that may block, and read by nobody but the locked worker.
+    pub open: Box<dyn FnOnce() -> io::Result<Box<dyn io::Read + Send>> + Send>,
+}
+
 /// One backend and its breaker.
 #[derive(Clone, Debug, Serialize)]
 pub struct BackendInfo {
@@ -127,6 +135,8 @@ pub trait Gateway: Send + Sync {
     fn try_text(&self, text: String) -> Answer<'_, Result<Tried, String>>;
     fn try_url(&self, url: String) -> Answer<'_, Result<Tried, String>>;
     fn try_file(&self, name: String, bytes: Vec<u8>) -> Answer<'_, Result<Tried, String>>;
+    /// Has a file drawn in the locked room. What keeps it from being shown is in the answer.
+    fn preview(&self, file: FileToShow) -> Answer<'_, Preview>;
     fn backends(&self) -> Vec<BackendInfo>;
     fn settings(&self) -> Vec<Setting>;
 

@@ -14,6 +14,7 @@ mod gateway;
 mod health;
 pub mod pages;
 pub mod people;
+mod picture;
 #[cfg(any(test, feature = "seeded"))]
 pub mod seeded;
 mod store;
@@ -24,7 +25,7 @@ pub use audit::{Action, Audit, Audited, Broken, Checker, Row};
 pub use config::Config;
 pub use desk::*;
 pub use gateway::{
-    Answer, BackendInfo, Check, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Snapshot, Tried,
+    Answer, BackendInfo, Check, FileToShow, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Snapshot, Tried,
 };
 pub use people::People;
 pub use store::{Store, StoreError};

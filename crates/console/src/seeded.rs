@@ -5,13 +5,15 @@ use crate::{
     Config,
     actor::Role,
     desk::{Desk, Exception, Parts},
-    gateway::{Answer, BackendInfo, Check, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Snapshot, Tried},
+    gateway::{
+        Answer, BackendInfo, Check, FileToShow, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Snapshot, Tried,
+    },
     store::Store,
 };
 use guarita_media::{BlobStore, DiskBlobs, MediaIndex, MediaKeys, MediaState, StoredMedia};
 use guarita_message::{
     Action, Because, Category, Channel, ContentHash, ConversationKey, Decision, DeliveryId, FileReport, Finding,
-    Inspection, Lane, Severity, Subject, Verdict,
+    GapReason, Inspection, Lane, Member, Preview, Severity, Shown, Subject, Verdict,
 };
 use guarita_spool::{Appended, Decided, Finish, MemorySpool, NewEntry, Spool};
 use serde_json::json;
@@ -107,6 +109,37 @@ impl Gateway for StandInGateway {
     fn try_file(&self, _name: String, _bytes: Vec<u8>) -> Answer<'_, Result<Tried, String>> {
         self.note("try_file");
         Box::pin(std::future::ready(Ok(tried(Verdict::Clean, Vec::new()))))
+    }
+    /// By the name's ending: a picture, a list, or text with everything a hostile sender would write.
+    fn preview(&self, file: FileToShow) -> Answer<'_, Preview> {
+        self.note("preview");
+        let member = |name: &str, depth, closed: Option<GapReason>| Member {
+            name: name.into(),
+            depth,
+            true_type: if closed.is_none() { "application/x-ms-shortcut".into() } else { String::new() },
+            bytes: 1_204,
+            closed,
+        };
+        let shown = match file.name.rsplit('.').next() {
+            Some("png" | "jpg") => {
+                let pixel = |at: u32| [(at % 320 * 255 / 320) as u8, (at / 320) as u8, 140];
+                Shown::Picture { width: 320, height: 200, pixels: (0..320 * 200).flat_map(pixel).collect() }
+            }
+            Some("zip") => Shown::Members {
+                members: vec![
+                    member("Fatura_2026-11.pdf.lnk", 0, None),
+                    member("anexos/mais.zip", 0, None),
+                    member(NASTY, 1, None),
+                    member("senha.docx", 0, Some(GapReason::Encrypted)),
+                ],
+                cut: true,
+            },
+            Some("pdf") => {
+                Shown::Text { text: format!("Fatura de novembro\n{NASTY}\nTotal: R$ 1.204,00\n"), cut: false }
+            }
+            _ => Shown::Nothing { why: GapReason::Unsupported },
+        };
+        Box::pin(std::future::ready(Preview { true_type: "application/octet-stream".into(), shown }))
     }
     fn backends(&self) -> Vec<BackendInfo> {
         let info = |route: &str, messages: &str| BackendInfo {
@@ -324,8 +357,8 @@ impl Seeded {
             inspection.files.push(FileReport {
                 place: format!("/{kind}"),
                 name: content[&kind]["filename"].as_str().unwrap_or_default().into(),
-                true_type: "application/pdf".into(),
-                declared_type: "application/pdf".into(),
+                true_type: if kind == "image" { "image/jpeg" } else { "application/pdf" }.into(),
+                declared_type: if kind == "image" { "image/jpeg" } else { "application/pdf" }.into(),
                 bytes: 28,
                 sha256: Some(self.virus),
                 scanned_by: vec!["clamav 1.4.6/27800".into(), "guarita rules 3f2c".into()],

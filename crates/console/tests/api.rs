@@ -33,10 +33,10 @@ fn right(console: &Console, op: &str) -> (Vec<(&'static str, String)>, Value) {
         "release" => (id("virus"), json!({"reason": "a false alarm", "exception": true, "exception_days": 7})),
         "deleteMessage" => (id("link"), because),
         "retry" => (id("dead"), because),
-        "download" => {
+        "download" | "preview" => {
             let mut names = id("virus");
             names.push(("sha256", console.seeded.virus.to_string()));
-            (names, because)
+            (names, if op == "preview" { Value::Null } else { because })
         }
         "replay" => (Vec::new(), json!({"reason": "the backend is well again", "most": 5})),
         "try" => (Vec::new(), json!({"text": "veja http://x.example"})),
@@ -288,6 +288,33 @@ async fn a_file_goes_out_as_a_zip_and_only_its_own() {
     assert_eq!(console.api(&token, "POST", &other, &because).await.status, 404);
     let other = format!("/messages/{virus}/files/{}", "00".repeat(32));
     assert_eq!(console.api(&token, "POST", &other, &because).await.status, 404);
+}
+
+/// Made by the locked worker, on demand, for those who see contents; of a message's own files alone; and in the audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_is_for_readers_of_contents_and_stands_in_the_audit() {
+    let console = console().await;
+    let token = console.token(&[Scope::Read, Scope::Content, Scope::Admin]).await;
+    let (virus, hash) = (console.seeded.id("virus"), console.seeded.virus);
+    let path = format!("/messages/{virus}/files/{hash}/preview");
+    let answer = console.api(&token, "GET", &path, &Value::Null).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+    assert!(answer.header("content-security-policy").contains("sandbox"));
+    assert_eq!((answer.header("cache-control"), answer.header("x-content-type-options")), ("no-store", "nosniff"));
+    assert_eq!(answer.json()["shown"]["kind"], "text");
+    let viewer = console.token(&[Scope::Read, Scope::Review]).await;
+    assert_eq!(console.api(&viewer, "GET", &path, &Value::Null).await.status, 403);
+    for other in [
+        format!("/messages/{}/files/{hash}/preview", console.seeded.id("link")),
+        format!("/messages/{virus}/files/{}/preview", "00".repeat(32)),
+        format!("/messages/{virus}/files/x/preview"),
+    ] {
+        assert_eq!(console.api(&token, "GET", &other, &Value::Null).await.status, 404, "{other}");
+    }
+    assert_eq!(*console.seeded.gateway.asked.lock().unwrap(), ["preview"], "the worker was asked once");
+    let rows = console.api(&token, "GET", "/audit", &Value::Null).await.json();
+    let shown: Vec<_> = rows["items"].as_array().unwrap().iter().filter(|row| row["action"] == "previewed").collect();
+    assert_eq!((shown.len(), &shown[0]["target"]), (1, &json!(virus)));
 }
 
 /// The audit has each thing that was done, in order, without content; and it is whole.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Answer, Console, console};
-use guarita_console::seeded::NASTY;
+use guarita_console::seeded::{NASTY, Outcome};
 
 /// Every page of the side bar, and of one message.
 fn pages(console: &Console) -> Vec<String> {
@@ -112,6 +112,7 @@ async fn a_viewer_sees_masks_and_may_do_nothing() {
     let (virus, dead) = (console.seeded.id("virus"), console.seeded.id("dead"));
     for path in [
         format!("/messages/{virus}/contents"),
+        format!("/messages/{virus}/files/{}/preview", console.seeded.virus),
         "/audit".into(),
         "/audit/export".into(),
         "/people".into(),
@@ -216,6 +217,46 @@ async fn a_download_is_an_encrypted_zip_with_a_plain_name() {
     )
     .await;
     assert_eq!(elsewhere.status, 404, "a hash opens nothing through another message");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_shows_letters_and_pixels_and_nothing_that_acts() {
+    let mut console = console().await;
+    let hash = console.seeded.virus;
+    let mut shown = Vec::new();
+    for name in ["foto.png", "tudo.zip", "nota.pdf", "video.mp4"] {
+        let content = serde_json::json!({"type": "document", "document": {"id": "900001", "filename": name}});
+        shown.push(console.seeded.put("shown", "Ana", "551", content, Vec::new(), Outcome::Sent).await);
+    }
+    let (cookie, _) = console.session("reviewer").await;
+    let page = async |at: usize, more: &str| {
+        let answer = get(&console, &cookie, &format!("/messages/{}/files/{hash}/preview{more}", shown[at])).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"));
+        let text = answer.text();
+        assert!(!text.contains("<script>alert") && !text.contains("<img src=x") && !text.contains('\u{202e}'));
+        text
+    };
+    assert!(page(0, "").await.contains("src=\"data:image/png;base64,iVBORw0KGgo"));
+    let list = page(1, "").await;
+    assert!(list.contains("Fatura_2026-11.pdf.lnk") && list.contains("class=\"d1\"") && list.contains("encrypted"));
+    assert!(page(2, "").await.contains("Total: R$ 1.204,00"));
+    assert!(page(3, "").await.contains("There is nothing in it that can be shown"));
+    assert!(
+        !page(2, "").await.contains("id=\"letter\">What came, and what was sent</h2><span"),
+        "contents stay closed"
+    );
+    assert!(page(2, "?open=1").await.contains("This opening is in the audit"));
+
+    let offered = get(&console, &cookie, &format!("/messages/{}", shown[0])).await.text();
+    assert!(offered.contains(&format!("/messages/{}/files/{hash}/preview", shown[0])));
+    let (viewer, _) = console.session("viewer").await;
+    let offered = get(&console, &viewer, &format!("/messages/{}", shown[0])).await.text();
+    assert!(!offered.contains("/preview"), "no way is shown to who must not");
+    let answer = get(&console, &viewer, &format!("/messages/{}/files/{hash}/preview", shown[0])).await;
+    assert_eq!(answer.status, 403);
+    let elsewhere =
+        get(&console, &cookie, &format!("/messages/{}/files/{hash}/preview", console.seeded.id("clean"))).await;
+    assert_eq!(elsewhere.status, 404, "a hash shows nothing through another message");
 }
 
 #[tokio::test(flavor = "multi_thread")]

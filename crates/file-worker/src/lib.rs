@@ -12,6 +12,7 @@ pub mod formats;
 pub mod kind;
 pub mod names;
 mod polyglot;
+pub mod preview;
 mod setup;
 mod true_type;
 pub mod walk;
@@ -31,6 +32,18 @@ pub struct Job {
     pub declared_type: String,
     /// Words of the message that may open an encrypted archive.
     pub passwords: Vec<String>,
+    pub wanted: Wanted,
+}
+
+/// What is asked of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// What is dangerous about it: a [`Report`].
+    #[default]
+    Report,
+    /// What it looks like to a person: see [`preview`].
+    Preview,
 }
 
 /// What every look needs; made once, before the worker locks itself in.

@@ -4,7 +4,7 @@
 //! itself in. The sandbox knows neither form.
 
 use crate::walk::Limits;
-use crate::{Job, Kit, look};
+use crate::{Job, Kit, Wanted, look, preview};
 use guarita_rules::{Language, RuleFile, RuleSet};
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +71,10 @@ pub fn start(setup: &[u8]) -> Result<Handler, String> {
 fn answer(header: &[u8], bytes: &[u8], kit: &Kit) -> Vec<u8> {
     // A header that cannot be read is the gateway's mistake; the file is still looked at.
     let job: Job = serde_json::from_slice(header).unwrap_or_default();
-    serde_json::to_vec(&look(bytes, &job, kit)).unwrap_or_default()
+    match job.wanted {
+        Wanted::Report => serde_json::to_vec(&look(bytes, &job, kit)).unwrap_or_default(),
+        Wanted::Preview => preview::encode(&preview::make(bytes, &job, kit)),
+    }
 }
 
 #[cfg(test)]

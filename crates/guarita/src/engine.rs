@@ -4,9 +4,10 @@ use crate::{
     config::{ConfigError, Settings},
     lists, rules,
 };
-use guarita_console::Check;
+use guarita_console::{Check, FileToShow};
 use guarita_file_worker::{Setup, walk::Limits};
 use guarita_inspect::{FileInspector, LinkFollower};
+use guarita_message::{GapReason, Preview};
 use guarita_pipeline::Brains;
 use guarita_rules::{Language, RuleSet};
 use guarita_sandbox::Pool;
@@ -131,6 +132,14 @@ impl Engine {
             mend: String::new(),
         });
         checks
+    }
+
+    /// Has a file drawn by the locked workers, for a person to see.
+    pub async fn preview(&self, file: FileToShow) -> Preview {
+        match &self.files {
+            Some(files) => files.inner().preview(&file.name, &file.declared_type, file.open).await,
+            None => Preview::nothing(GapReason::ScannerUnavailable),
+        }
     }
 
     pub fn signature_age_seconds(&self) -> Option<u64> {

@@ -10,14 +10,14 @@ use crate::{
     news, rules,
 };
 use guarita_console::{
-    Answer, BackendInfo, Check, Exception, ExceptionKind, Gateway, Readiness, RuleHits, RuleInfo, Rules, Setting, Side,
-    Snapshot, Tried,
+    Answer, BackendInfo, Check, Exception, ExceptionKind, FileToShow, Gateway, Readiness, RuleHits, RuleInfo, Rules,
+    Setting, Side, Snapshot, Tried,
 };
 use guarita_inspect::{
     Content, FileUnderScan,
     links::{ListEntry, ListKind, ListSide},
 };
-use guarita_message::{ContentHash, Inspection, PartBody, TextRole};
+use guarita_message::{ContentHash, GapReason, Inspection, PartBody, Preview, TextRole};
 use guarita_policy::Exceptions;
 use guarita_spool::Spool as _;
 use sha2::{Digest, Sha256};
@@ -114,6 +114,10 @@ impl Gateway for Inner {
             };
             look_at_file(&self.engine.file_inspectors, self.pipeline.brains(), &file).await.map(tried)
         })
+    }
+
+    fn preview(&self, file: FileToShow) -> Answer<'_, Preview> {
+        Box::pin(self.engine.preview(file))
     }
 
     fn backends(&self) -> Vec<BackendInfo> {
@@ -232,6 +236,9 @@ impl Gateway for NoGateway {
     }
     fn try_file(&self, _: String, _: Vec<u8>) -> Answer<'_, Result<Tried, String>> {
         Box::pin(std::future::ready(Err(NOT_RUNNING.into())))
+    }
+    fn preview(&self, _: FileToShow) -> Answer<'_, Preview> {
+        Box::pin(std::future::ready(Preview::nothing(GapReason::ScannerUnavailable)))
     }
     fn backends(&self) -> Vec<BackendInfo> {
         Vec::new()

@@ -10,6 +10,7 @@ mod finding;
 mod ids;
 mod inspection;
 mod part;
+mod preview;
 mod route;
 
 pub use address::is_public;
@@ -18,6 +19,7 @@ pub use finding::{Category, Finding, Severity, Subject};
 pub use ids::{ContentHash, ConversationKey, DedupeKey, DeliveryId};
 pub use inspection::{FileClass, FileReport, FoundPart, FoundParts, Gap, GapReason, Inspection, Verdict};
 pub use part::{Channel, Direction, Lane, MediaRef, Message, Part, PartBody, TextRole};
+pub use preview::{Member, Preview, Shown};
 pub use route::{BACKEND, UNMATCHED, base_route, held_because, held_route};
 
 /// Implements `as_str`, `Display`, `FromStr` and serde for an enum whose members are words of the lexicon.

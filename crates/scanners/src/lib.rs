@@ -30,6 +30,7 @@ mod database;
 mod freshclam;
 mod judge;
 mod managed;
+mod preview;
 mod redirects;
 mod reply;
 mod sandboxed;

@@ -32,10 +32,26 @@ pub struct SandboxedFiles {
 
 /// What the worker is told of a file; `guarita_file_worker::Job` on the other side.
 #[derive(Serialize)]
-struct Header {
+pub(crate) struct Header {
     name: String,
     declared_type: String,
     passwords: Vec<String>,
+    wanted: &'static str,
+}
+
+impl Header {
+    pub(crate) fn of(name: &str, declared_type: &str, passwords: &[String]) -> Header {
+        Header {
+            name: cut(name, NAME_CHARS_MAX),
+            declared_type: cut(declared_type, TYPE_CHARS_MAX),
+            passwords: passwords.iter().take(PASSWORDS_MAX).map(|word| cut(word, PASSWORD_CHARS_MAX)).collect(),
+            wanted: "report",
+        }
+    }
+
+    pub(crate) fn wanting_preview(self) -> Header {
+        Header { wanted: "preview", ..self }
+    }
 }
 
 impl SandboxedFiles {
@@ -55,6 +71,10 @@ impl SandboxedFiles {
         self.pool.status()
     }
 
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     fn rules_version(&self) -> String {
         self.rules_version.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -62,11 +82,7 @@ impl SandboxedFiles {
     async fn look(&self, file: &FileUnderScan) -> Inspection {
         let began = std::time::Instant::now();
         let version = self.rules_version();
-        let header = Header {
-            name: cut(&file.name, NAME_CHARS_MAX),
-            declared_type: cut(&file.declared_type, TYPE_CHARS_MAX),
-            passwords: file.passwords.iter().take(PASSWORDS_MAX).map(|word| cut(word, PASSWORD_CHARS_MAX)).collect(),
-        };
+        let header = Header::of(&file.name, &file.declared_type, &file.passwords);
         let header = serde_json::to_vec(&header).expect("strings always serialise");
         let content = file.content.clone();
         let outcome = self.pool.look(header, Box::new(move || content.open())).await;
@@ -180,12 +196,12 @@ fn class_of(declared: &str) -> FileClass {
     }
 }
 
-fn is_media_type(text: &str) -> bool {
+pub(crate) fn is_media_type(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'/' | b'.' | b'-' | b'+');
     text.len() <= 120 && text.contains('/') && text.bytes().all(allowed)
 }
 
-fn cut(text: &str, chars_max: usize) -> String {
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max).collect()
 }
 

@@ -190,6 +190,7 @@ fn timeline(record: &Record, report: &Report, rows: &[Row]) -> Vec<Moment> {
     for row in rows {
         let kind = match row.action {
             Action::OpenedContent => MomentKind::Opened,
+            Action::Previewed => MomentKind::Previewed,
             Action::Downloaded => MomentKind::Downloaded,
             Action::Released => MomentKind::Released,
             Action::Deleted => MomentKind::Deleted,

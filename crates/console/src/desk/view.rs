@@ -86,6 +86,7 @@ pub enum MomentKind {
     DeadLettered,
     Released,
     Opened,
+    Previewed,
     Downloaded,
     Replayed,
     Deleted,

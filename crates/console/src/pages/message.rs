@@ -5,6 +5,7 @@ use super::{
     evidence::{self, Mark},
     messages,
     overview::state_word,
+    preview,
     shell::Look,
     show,
 };
@@ -13,11 +14,20 @@ use crate::{
     archive,
     desk::{Contents, FileView, FindingView, MessageView, Moment, MomentKind, PartView, ReadMessage},
 };
+use guarita_message::Preview;
 use guarita_spool::State;
 use maud::{Markup, html};
 
-/// `contents` only when the reader opened them; that is in the audit.
-pub fn message(look: &Look, view: &MessageView, contents: Option<&Contents>) -> Markup {
+/// What of an entry's contents the reader opened; each opening is in the audit.
+#[derive(Default)]
+pub struct Opened {
+    pub contents: Option<Contents>,
+    /// A file's hash and what it looks like.
+    pub preview: Option<(String, Preview)>,
+}
+
+pub fn message(look: &Look, view: &MessageView, opened: &Opened) -> Markup {
+    let contents = opened.contents.as_ref();
     let words = look.words;
     html! {
         p class="crumbs" { a href="/messages" data-up { "‹ " (words.t("messages.title")) } }
@@ -46,7 +56,7 @@ pub fn message(look: &Look, view: &MessageView, contents: Option<&Contents>) -> 
             }
             div class="stack" {
                 (facts(look, view))
-                @for message in &view.messages { @for file in &message.files { (file_card(look, view, file)) } }
+                @for message in &view.messages { @for file in &message.files { (file_card(look, view, file, opened)) } }
                 (neighbours(look, view))
             }
         }
@@ -197,7 +207,9 @@ fn gathered(moments: &[Moment]) -> Vec<(&Moment, usize)> {
     for moment in moments {
         match out.last_mut() {
             Some((last, times))
-                if last.kind == moment.kind && last.note == moment.note && last.kind == MomentKind::Opened =>
+                if last.kind == moment.kind
+                    && last.note == moment.note
+                    && matches!(last.kind, MomentKind::Opened | MomentKind::Previewed) =>
             {
                 *last = moment;
                 *times += 1;
@@ -240,6 +252,7 @@ fn moment_word(kind: MomentKind) -> &'static str {
         MomentKind::DeadLettered => "dead_lettered",
         MomentKind::Released => "released",
         MomentKind::Opened => "opened",
+        MomentKind::Previewed => "previewed",
         MomentKind::Downloaded => "downloaded",
         MomentKind::Replayed => "replayed",
         MomentKind::Deleted => "deleted",
@@ -460,14 +473,14 @@ fn facts(look: &Look, view: &MessageView) -> Markup {
     }
 }
 
-fn file_card(look: &Look, view: &MessageView, file: &FileView) -> Markup {
+fn file_card(look: &Look, view: &MessageView, file: &FileView, opened: &Opened) -> Markup {
     let words = look.words;
     let differs = !file.declared_type.is_empty()
         && !file.true_type.is_empty()
         && file.true_type != "application/octet-stream"
         && !file.declared_type.starts_with(&file.true_type);
     html! {
-        section class="card" aria-label=(words.t("message.file")) {
+        section class="card" id=[file.sha256.as_deref().map(anchor)] aria-label=(words.t("message.file")) {
             div class="card-head" {
                 h2 class="row" { (show::icon_in("file")) bdi { @if file.name.is_empty() { (words.t("message.file")) } @else { (evidence::visible(&file.name)) } } }
                 (media_state(look, &file.media))
@@ -486,7 +499,7 @@ fn file_card(look: &Look, view: &MessageView, file: &FileView) -> Markup {
                     dt { (words.t("message.scanned_by")) }
                     dd { @if file.scanned_by.is_empty() { span class="muted" { (words.t("message.nobody")) } } @for scanner in &file.scanned_by { div { (evidence::visible(scanner)) } } }
                 }
-                p class="small muted" { (words.t("message.no_preview")) }
+                (shown_or_offered(look, view, file, opened))
                 @if let (Some(hash), true, true) = (&file.sha256, file.kept, look.may(Scope::Review) && look.may(Scope::Content)) {
                     @let id = format!("download-{}", &hash[..hash.len().min(12)]);
                     div { (show::opener(&id, "", "downloaded", words.t("message.download"))) }
@@ -502,6 +515,30 @@ fn file_card(look: &Look, view: &MessageView, file: &FileView) -> Markup {
             }
         }
     }
+}
+
+/// The file's preview where it was asked for, else the way to it.
+fn shown_or_offered(look: &Look, view: &MessageView, file: &FileView, opened: &Opened) -> Markup {
+    let words = look.words;
+    let Some(hash) = file.sha256.as_deref().filter(|_| file.kept) else { return html! {} };
+    let shown = opened.preview.as_ref().filter(|(of, _)| of == hash);
+    let open = if opened.contents.is_some() { "?open=1" } else { "" };
+    html! {
+        @if let Some((_, made)) = shown {
+            (preview::preview(words, made))
+        } @else if look.may(Scope::Content) {
+            p class="row" {
+                a class="button" href={ "/messages/" (view.record.id) "/files/" (hash) "/preview" (open) "#" (anchor(hash)) } rel="nofollow" { (show::icon("previewed")) (words.t("preview.show")) }
+                span class="small muted" { (words.t("preview.show_says")) }
+            }
+        } @else {
+            p class="small muted" { (words.t("message.content_not_yours")) }
+        }
+    }
+}
+
+fn anchor(hash: &str) -> String {
+    format!("file-{}", &hash[..hash.len().min(12)])
 }
 
 fn media_state(look: &Look, state: &str) -> Markup {

@@ -17,6 +17,7 @@ pub mod message;
 pub mod messages;
 pub mod overview;
 pub mod people;
+mod preview;
 pub mod quarantine;
 mod routes;
 pub mod rules;

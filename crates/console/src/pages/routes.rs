@@ -46,6 +46,7 @@ pub fn router() -> Router<Arc<Desk>> {
         .route("/messages/{id}/release", post(release))
         .route("/messages/{id}/delete", post(delete))
         .route("/messages/{id}/retry", post(retry))
+        .route("/messages/{id}/files/{hash}/preview", get(show_preview))
         .route("/messages/{id}/files/{hash}/download", post(download))
         .route("/quarantine", get(show_quarantine).post(act_on_chosen))
         .route("/deliveries", get(show_deliveries))
@@ -131,22 +132,35 @@ async fn show_messages(visit: Visit, uri: Uri) -> Response {
 }
 
 async fn show_message(visit: Visit, Path(id): Path<String>) -> Response {
-    message_page(&visit, &id, false).await
+    message_page(&visit, &id, false, None).await
 }
 
 async fn open_message(visit: Visit, Path(id): Path<String>) -> Response {
-    message_page(&visit, &id, true).await
+    message_page(&visit, &id, true, None).await
 }
 
-async fn message_page(visit: &Visit, id: &str, open: bool) -> Response {
+/// With the preview of one file; `open=1` where the contents had been opened before.
+async fn show_preview(visit: Visit, Path((id, hash)): Path<(String, String)>, uri: Uri) -> Response {
+    let open = fields_of(&uri).get("open") == "1";
+    message_page(&visit, &id, open, Some(hash)).await
+}
+
+async fn message_page(visit: &Visit, id: &str, open: bool, file: Option<String>) -> Response {
     let found = async {
-        let contents = if open { Some(visit.desk.contents(visit.actor(), id).await?) } else { None };
-        Done::Ok((visit.desk.message(visit.actor(), id).await?, contents))
+        let mut opened = message::Opened::default();
+        if open {
+            opened.contents = Some(visit.desk.contents(visit.actor(), id).await?);
+        }
+        if let Some(hash) = file {
+            let preview = visit.desk.preview(visit.actor(), id, &hash).await?;
+            opened.preview = Some((hash, preview));
+        }
+        Done::Ok((visit.desk.message(visit.actor(), id).await?, opened))
     };
-    show(visit, found.await, |(view, contents)| {
+    show(visit, found.await, |(view, opened)| {
         let title = format!("{} {}", visit.words().t("lane.message"), view.record.id);
         let place = if view.record.quarantine && view.record.released_by.is_none() { "quarantine" } else { "messages" };
-        draw(visit, place, &title, message::message(&visit.look, &view, contents.as_ref()))
+        draw(visit, place, &title, message::message(&visit.look, &view, &opened))
     })
 }
 
@@ -308,7 +322,7 @@ async fn after_message(visit: Visit, id: &str, done: Done<()>, word: &str) -> Re
     match done {
         Ok(()) => see_other(&format!("/messages/{}?done={word}", path_safe(id))),
         Err(error @ (DeskError::Forbidden(_) | DeskError::NotFound(_))) => visit.refused(&error),
-        Err(error) => message_page(&visit.with_problem(&error), id, false).await,
+        Err(error) => message_page(&visit.with_problem(&error), id, false, None).await,
     }
 }
 
@@ -322,7 +336,7 @@ async fn download(visit: Visit, Path((id, hash)): Path<(String, String)>, body: 
     match visit.desk.download(visit.actor(), &id, &hash, fields.get("reason")).await {
         Ok(archive) => visit::download("application/zip", &archive.name, channel_body(archive.content)),
         Err(error @ (DeskError::Forbidden(_) | DeskError::NotFound(_))) => visit.refused(&error),
-        Err(error) => message_page(&visit.with_problem(&error), &id, false).await,
+        Err(error) => message_page(&visit.with_problem(&error), &id, false, None).await,
     }
 }
 

@@ -46,7 +46,9 @@ pub fn icon(name: &str) -> Markup {
         "scanned" => r#"<path d="M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4"/><path d="M4 12h16"/>"#,
         "retry" | "replayed" => r#"<path d="M20 12a8 8 0 11-2.500-5.800"/><path d="M20 3v4.500h-4.500"/>"#,
         "released" => r#"<rect x="5" y="10" width="14" height="10" rx="1"/><path d="M8 10V7a4 4 0 017.500-2"/>"#,
-        "opened" => r#"<path d="M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12z"/><circle cx="12" cy="12" r="3"/>"#,
+        "opened" | "previewed" => {
+            r#"<path d="M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12z"/><circle cx="12" cy="12" r="3"/>"#
+        }
         "downloaded" => r#"<path d="M12 3v11M7 10l5 5 5-5"/><path d="M4 20h16"/>"#,
         "deleted" => r#"<path d="M4 7h16M9 7V4h6v3M6.500 7l1 13h9l1-13"/>"#,
         "revoked" => r#"<circle cx="12" cy="12" r="9"/><path d="M6 6l12 12"/>"#,

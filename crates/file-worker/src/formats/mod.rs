@@ -6,13 +6,13 @@
 mod activemime;
 mod apk;
 mod axml;
-mod bytes;
+pub(crate) mod bytes;
 mod commands;
 mod der;
 mod html;
 mod links;
 mod lnk;
-mod markup;
+pub(crate) mod markup;
 mod odf;
 mod office_ole;
 pub(crate) mod ole;
@@ -21,9 +21,9 @@ mod ooxml;
 mod pdf;
 mod pdf_crypt;
 mod pdf_filters;
-mod pdf_syntax;
-mod pixels;
-mod qr;
+pub(crate) mod pdf_syntax;
+pub(crate) mod pixels;
+pub(crate) mod qr;
 mod report;
 mod rtf;
 mod samples;
@@ -37,7 +37,7 @@ mod vcard;
 mod xls;
 mod xml;
 mod yara;
-mod zip_parts;
+pub(crate) mod zip_parts;
 
 pub use samples::{Failure, run_samples};
 

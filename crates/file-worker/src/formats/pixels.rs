@@ -67,7 +67,7 @@ fn pixels(width: usize, height: usize) -> u64 {
 }
 
 /// Size from the header alone.
-fn size(data: &[u8], format: ImageFormat) -> Option<(usize, usize)> {
+pub(crate) fn size(data: &[u8], format: ImageFormat) -> Option<(usize, usize)> {
     let of = |w: u32, h: u32| Some((super::bytes::index(w), super::bytes::index(h)));
     match format {
         // Apple's variant puts a chunk of its own first; it is no PNG to anybody else.

@@ -5,7 +5,7 @@
 use super::{Kind, Nature};
 
 /// How much of a text is looked at.
-const HEAD_BYTES: usize = 64 << 10;
+pub const HEAD_BYTES: usize = 64 << 10;
 /// How much decides whether it is text at all.
 const SNIFF_BYTES: usize = 8 << 10;
 

@@ -4,7 +4,7 @@ use super::budget::{Ledger, Stop};
 use super::{Inspector, Thing};
 use crate::kind::{self, Kind};
 use crate::{Job, Kit};
-use guarita_message::{FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Subject};
+use guarita_message::{FileClass, Finding, FoundPart, FoundParts, Gap, GapReason, Member, Subject};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
@@ -38,6 +38,8 @@ pub struct Context<'a> {
     seen_found: HashSet<String>,
     /// Hashes of things walked along the present way: a quine unpacks to itself.
     pub(crate) open: Vec<u64>,
+    /// What an archive holds; only a preview gathers it.
+    pub(crate) members: Vec<Member>,
 }
 
 /// What the walk gathered.
@@ -45,6 +47,7 @@ pub(crate) struct Gathered {
     pub findings: Vec<Finding>,
     pub gaps: Vec<Gap>,
     pub found: Vec<FoundPart>,
+    pub members: Vec<Member>,
     pub kind: Kind,
 }
 
@@ -291,6 +294,7 @@ impl<'a> Context<'a> {
             seen_gaps: HashSet::new(),
             seen_found: HashSet::new(),
             open: Vec::new(),
+            members: Vec::new(),
         }
     }
 
@@ -326,7 +330,7 @@ impl<'a> Context<'a> {
     }
 
     pub(crate) fn finish(self, kind: Kind) -> Gathered {
-        Gathered { findings: self.findings, gaps: self.gaps, found: self.found, kind }
+        Gathered { findings: self.findings, gaps: self.gaps, found: self.found, members: self.members, kind }
     }
 }
 

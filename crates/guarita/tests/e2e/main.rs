@@ -15,6 +15,7 @@ mod limits;
 mod outages;
 mod payloads;
 mod power;
+mod previews;
 mod redirects;
 mod refusals;
 mod rescan;
