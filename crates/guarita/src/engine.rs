@@ -5,7 +5,7 @@ use crate::{
     lists, rules,
 };
 use guarita_console::{Check, FileToShow};
-use guarita_file_worker::{Setup, walk::Limits};
+use guarita_file_worker::Setup;
 use guarita_inspect::{FileInspector, LinkFollower};
 use guarita_message::{GapReason, Preview};
 use guarita_pipeline::Brains;
@@ -16,7 +16,7 @@ use guarita_scanners::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -39,7 +39,7 @@ pub struct Engine {
     files: Option<Arc<Cached<SandboxedFiles>>>,
     files_at_once: usize,
     /// Names the rules that the file workers were given.
-    pub worker_rules: [u8; 32],
+    worker_rules: Mutex<[u8; 32]>,
     /// Where a clamd of `scan`'s own lives; removed at the end.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -106,7 +106,7 @@ impl Engine {
             clamav,
             files,
             files_at_once: cores * 2,
-            worker_rules: rules::of_file_workers(&rules::files(own)?),
+            worker_rules: Mutex::new(rules::of_file_workers(&rules::files(own)?)),
             _scratch: None,
         })
     }
@@ -142,6 +142,17 @@ impl Engine {
         }
     }
 
+    /// Gives the file workers another setup, if its rules for files are others; each worker is replaced before its next
+    /// file. Says whether they are others.
+    pub fn replace_worker_rules(&self, setup: &Setup) -> bool {
+        let named = rules::of_file_workers(&setup.rules);
+        let before = std::mem::replace(&mut *self.worker_rules.lock().unwrap_or_else(PoisonError::into_inner), named);
+        if let Some(workers) = self.files.as_ref().filter(|_| before != named) {
+            workers.inner().replace_rules(setup.encode(), &*setup.version);
+        }
+        before != named
+    }
+
     pub fn signature_age_seconds(&self) -> Option<u64> {
         self.clamav.as_ref()?.inner().status().signature_age_seconds
     }
@@ -170,14 +181,8 @@ async fn file_workers(settings: &Settings, rules: &RuleSet) -> Result<Pool, Conf
     let fault = |problem: String, mend: &str| ConfigError { at: "[sandbox]".into(), problem, mend: mend.into() };
     let own = std::env::current_exe()
         .map_err(|error| fault(format!("this program's own path is not known: {error}"), "mount /proc"))?;
-    let mut wanted = rules::files(Some(&settings.policy.rules))?;
-    wanted.retain(rules::is_for_workers);
-    let setup = Setup {
-        limits: Limits::default(),
-        language: settings.policy.notice_language,
-        version: rules.version.clone(),
-        rules: wanted,
-    };
+    let files = rules::files(Some(&settings.policy.rules))?;
+    let setup = rules::workers_setup(&files, settings.policy.notice_language, &rules.version);
     Pool::start(settings.sandbox.clone(), vec![own.into(), "file-worker".into()], setup.encode())
         .await
         .map_err(|error| fault(error.to_string(), "`guarita doctor` says what is missing"))

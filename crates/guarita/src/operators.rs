@@ -162,16 +162,17 @@ impl Gateway for Inner {
             let (folder, language) = (policy.rules.clone(), policy.notice_language);
             let loaded = tokio::task::spawn_blocking(move || {
                 let files = rules::files(Some(&folder))?;
-                let of_workers = rules::of_file_workers(&files);
-                Ok((guarita_rules::RuleSet::compile(files, language)?, of_workers))
+                let rules = guarita_rules::RuleSet::compile(files.clone(), language)?;
+                let workers = rules::workers_setup(&files, language, &rules.version);
+                rules::check_for_workers(&workers)?;
+                Ok((rules, workers))
             });
             let loaded: Result<_, rules::LoadError> =
                 loaded.await.map_err(|_| "reading the rules crashed; those before stay in force".to_owned())?;
-            let (rules, of_workers) = loaded.map_err(|error| error.to_string())?;
+            let (rules, workers) = loaded.map_err(|error| error.to_string())?;
             let mut said = format!("{routes}; {} rules, version {}", rules.all().len(), rules.version);
-            if of_workers != self.engine.worker_rules {
-                // Workers are given their rules when the room is built.
-                said.push_str("; rules for files (files/, yara/) changed and take effect at the next start");
+            if self.engine.replace_worker_rules(&workers) {
+                said.push_str("; the file workers take the new rules for files");
             }
             let rules = Arc::new(rules);
             self.pipeline.change_brains(|brains| brains.rules = rules);

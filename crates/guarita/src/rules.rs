@@ -1,6 +1,7 @@
 //! The built-in rules (embedded), the operator's folder laid over them, and what is made of both.
 
 use crate::config::{ConfigError, Settings};
+use guarita_file_worker::{Kit, Setup, walk::Limits};
 use guarita_policy::{OnDeadline, Policy, PolicyError};
 use guarita_rules::{Language, RuleError, RuleFile, RuleSet};
 use include_dir::{Dir, include_dir};
@@ -54,7 +55,19 @@ pub fn of_file_workers(files: &[RuleFile]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-pub fn is_for_workers(file: &RuleFile) -> bool {
+/// What file workers are started with; `version` is that of the whole rule set.
+pub fn workers_setup(files: &[RuleFile], language: Language, version: &str) -> Setup {
+    let rules = files.iter().filter(|file| is_for_workers(file)).cloned().collect();
+    Setup { limits: Limits::default(), language, version: version.to_owned(), rules }
+}
+
+/// Whether file workers would start with these: at a reload the operator hears it, and the workers that stand go on.
+pub fn check_for_workers(setup: &Setup) -> Result<(), LoadError> {
+    let rules = RuleSet::compile(setup.rules.clone(), setup.language)?;
+    Ok(Kit::new(rules, setup.limits.clone()).map(drop)?)
+}
+
+fn is_for_workers(file: &RuleFile) -> bool {
     file.path.starts_with("files/") || file.path.starts_with("yara/")
 }
 
