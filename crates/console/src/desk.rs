@@ -95,7 +95,9 @@ impl From<SpoolError> for DeskError {
     fn from(error: SpoolError) -> Self {
         match error {
             SpoolError::NotFound(_) => DeskError::NotFound("message"),
-            SpoolError::NotNow(_) | SpoolError::LeaseLost(_) => DeskError::Conflict(error.to_string()),
+            SpoolError::NotNow(_) | SpoolError::LeaseLost(_) => {
+                DeskError::Conflict("this message is on its way, was delivered, or its content is gone".into())
+            }
             SpoolError::Full => DeskError::Busy(error.to_string()),
             error => DeskError::Failed(error.to_string()),
         }

@@ -328,6 +328,47 @@ async fn assets_are_kept_and_pages_are_not() {
     }
 }
 
+/// What is refused is refused in the reader's language: no English sentence on a Portuguese page.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_speak_the_reader_s_language() {
+    let console = console().await;
+    let (cookie, csrf) = console.session("admin").await;
+    let id = |what: &str| console.seeded.id(what);
+    for (path, form) in [
+        (format!("/messages/{}/release", id("virus")), "reason=+"),
+        (format!("/messages/{}/release", id("clean")), "reason=because"),
+        (format!("/messages/{}/delete", id("waiting")), "reason=because"),
+        (format!("/messages/{}/retry", id("clean")), "reason=because"),
+        ("/lists".into(), "side=allow&kind=hash&value=abc&reason=because"),
+        ("/lists".into(), "side=allow&kind=domain&value=https://a.b/c&reason=because"),
+        ("/lists".into(), "side=allow&kind=domain&value=&reason=because"),
+        ("/lists".into(), "side=allow&kind=rule&value=x&reason=because"),
+        ("/lists".into(), "side=deny&kind=sender&value=551&reason=because"),
+        ("/lists".into(), "side=allow&kind=rule&value=a/b&covers_malware=1&reason=because"),
+        ("/lists".into(), "side=allow&kind=rule&value=a/b&days=99999&reason=because"),
+        ("/people".into(), "name=a+b&role=viewer"),
+        ("/people".into(), "name=viewer&role=viewer"),
+        ("/people/admin/change".into(), "role=viewer"),
+        ("/people/tokens".into(), "name=x&days=30"),
+        ("/people/tokens".into(), "name=x&days=0&scope=read"),
+        ("/account/password".into(), "old=x&new=short"),
+        ("/health/erase".into(), "sender=&reason=because"),
+        ("/quarantine".into(), "act=release&reason=because"),
+        ("/rules/try".into(), "text="),
+    ] {
+        let mut said = Vec::new();
+        for language in ["en", "pt-BR", "es"] {
+            let cookie = format!("{cookie}; guarita_lang={language}");
+            let answer = post(&console, &cookie, &path, &format!("csrf={csrf}&{form}")).await;
+            let page = answer.text();
+            let alert = page.split("role=\"alert\"").nth(1).or_else(|| page.split("class=\"problem\"").nth(1));
+            let alert = alert.unwrap_or_else(|| panic!("{path} {form}: {page}")).split("</div>").next().unwrap();
+            said.push(alert.to_owned());
+        }
+        assert!(said[0] != said[1] && said[0] != said[2], "{path} {form}: {said:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_is_answered_and_nothing_falls_over() {
     let console = console().await;

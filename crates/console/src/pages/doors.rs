@@ -313,6 +313,10 @@ fn said(visit: &Visit, error: &LogInError) -> String {
         LogInError::Wait(seconds) => {
             visit.words().fill("login.wait", &[("span", &visit.words().span(*seconds as f64))])
         }
-        error => error.to_string(),
+        LogInError::Failed(error) => {
+            tracing::error!(error, "a log-in failed on our side");
+            visit.words().t("refused.failed_says").to_owned()
+        }
+        error => visit.words().sentence(&error.to_string()),
     }
 }

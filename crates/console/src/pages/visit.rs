@@ -83,7 +83,12 @@ pub fn said(words: &Words, error: &DeskError) -> String {
         DeskError::Forbidden(scope) => words.fill("refused.needs", &[("scope", &words.of("scope", scope.as_str()))]),
         DeskError::NotFound(_) => words.t("refused.not_found_says").to_owned(),
         DeskError::Wrong { field: "reason", .. } => words.t("refused.reason").to_owned(),
-        error => error.to_string(),
+        DeskError::Wrong { problem, .. } => words.sentence(problem),
+        DeskError::Conflict(sentence) | DeskError::Busy(sentence) => words.sentence(sentence),
+        DeskError::Failed(error) => {
+            tracing::error!(error, "what a page asked for failed");
+            words.t("refused.failed_says").to_owned()
+        }
     }
 }
 

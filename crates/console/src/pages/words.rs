@@ -120,6 +120,33 @@ impl Words {
         out
     }
 
+    /// A sentence of the desk's in this language: found by its English form with `#` for each number, whose numbers are put
+    /// back in order. One we do not know is shown as it is.
+    pub fn sentence(&self, english: &str) -> String {
+        let (mut key, mut numbers) = ("said.".to_owned(), Vec::<String>::new());
+        let mut before = ' ';
+        for c in english.chars() {
+            match numbers.last_mut() {
+                Some(number) if c.is_ascii_digit() && before.is_ascii_digit() => number.push(c),
+                _ if c.is_ascii_digit() => {
+                    numbers.push(c.to_string());
+                    key.push('#');
+                }
+                _ => key.push(c),
+            }
+            before = c;
+        }
+        let Some(text) = self.texts.get(&key) else { return english.to_owned() };
+        let mut pieces = text.split('#');
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        let mut numbers = numbers.into_iter();
+        for piece in pieces {
+            out.push_str(&numbers.next().unwrap_or_default());
+            out.push_str(piece);
+        }
+        out
+    }
+
     /// `key_one` or `key_many` with `{n}` filled.
     pub fn count(&self, key: &str, n: u64) -> String {
         let form = if n == 1 { "one" } else { "many" };
@@ -234,6 +261,7 @@ mod tests {
                 !source.contains(&format!("\"{key}\""))
                     && !source.contains(&format!("\"{stem}\""))
                     && !lists.iter().any(|list| list == section)
+                    && section != "said"
             })
             .collect();
         assert!(unused.is_empty(), "in the word files, but nobody says it: {unused:?}");
@@ -290,6 +318,37 @@ mod tests {
             (900_000.0, "10 d"),
         ] {
             assert_eq!(english.span(seconds), expect.replace(' ', "\u{a0}"), "{seconds}");
+        }
+    }
+
+    /// What stands in the word files is what the desk says: a sentence that is changed there must be changed here.
+    #[test]
+    fn every_sentence_that_is_translated_is_still_said() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut source = String::new();
+        for file in ["src", "src/desk", "src/people", "../message/src", "../guarita/src"] {
+            for entry in std::fs::read_dir(folder.join(file)).unwrap().flatten() {
+                if entry.path().extension().is_some_and(|ending| ending == "rs") {
+                    source.push_str(&std::fs::read_to_string(entry.path()).unwrap());
+                }
+            }
+        }
+        let words = Language::English.words();
+        for key in words.texts.keys().filter_map(|key| key.strip_prefix("said.")) {
+            assert!(key.split('#').all(|piece| source.contains(piece)), "nobody says: {key}");
+        }
+    }
+
+    #[test]
+    fn sentences_keep_their_numbers() {
+        let words = Language::Portuguese.words();
+        assert_eq!(words.sentence("must be 1 to 3650"), "Escreva um número de 1 a 3650.");
+        assert_eq!(words.sentence("something new of 7"), "something new of 7");
+        let count = |text: &str| text.matches('#').count();
+        for (key, text) in Language::ALL.iter().flat_map(|language| &language.words().texts) {
+            if let Some(english) = key.strip_prefix("said.") {
+                assert_eq!(count(english), count(text), "{key}");
+            }
         }
     }
 

@@ -105,7 +105,11 @@ impl People {
                     "INSERT OR IGNORE INTO accounts (name, role, created_ms) VALUES (?1, ?2, ?3)",
                     params![wanted, role.as_str(), now],
                 )?;
-                Ok(if added == 1 { Ok(db.last_insert_rowid()) } else { Err(format!("there is a `{wanted}` already")) })
+                Ok(if added == 1 {
+                    Ok(db.last_insert_rowid())
+                } else {
+                    Err("there is an account of that name already".into())
+                })
             })
             .await?;
         let id = added.map_err(LogInError::Wrong)?;
