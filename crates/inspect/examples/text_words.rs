@@ -1,8 +1,11 @@
-//! Reads a text a line (`\n` escaped) and prints its words as the learned scorer sees them, a tab, and the signals that the
-//! rules hear in it; `training/texts/train.py` runs it with the folder of rules.
+//! Reads a text a line (`\n` escaped) and prints what the learned scorer sees in it: the features of its words, a tab, and those
+//! that are not shortened, each as `form:hash`; with `--judge` instead whether it is flagged, its score and the rules that speak. `training/texts/train.py`
+//! runs it with the folder of rules.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use guarita_inspect::texts::{Feature, TextContext, inspect_text, training_features};
+use guarita_message::Verdict;
 use guarita_rules::{Language, RuleFile, RuleSet};
 use std::{
     io::{BufRead, Write},
@@ -10,15 +13,26 @@ use std::{
 };
 
 fn main() {
-    let root = std::env::args().nth(1).expect("the folder of rules is the only argument");
+    let root = std::env::args().nth(1).expect("the folder of rules is the first argument");
+    let judge = std::env::args().nth(2).is_some_and(|word| word == "--judge");
     let mut files = Vec::new();
     collect(Path::new(&root), &Path::new(&root).join("texts"), &mut files);
     let rules = RuleSet::compile(files, Language::English).unwrap_or_else(|error| panic!("{error}"));
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lock().lines() {
         let text = line.unwrap().replace("\\n", "\n");
-        let (words, signals) = guarita_inspect::texts::training_words(&text, &rules.texts);
-        writeln!(out, "{}\t{}", words.join(" "), signals.join(" ")).unwrap();
+        if judge {
+            let seen = inspect_text(&text, "/text/body", &TextContext::default(), &rules);
+            let flagged = matches!(seen.verdict(), Verdict::Suspicious | Verdict::Malicious);
+            let spoken: Vec<&str> = seen.findings.iter().map(|finding| finding.rule.as_str()).collect();
+            writeln!(out, "{}\t{}\t{}", u8::from(flagged), seen.score, spoken.join(" ")).unwrap();
+            continue;
+        }
+        let (grams, others) = training_features(&text, &rules.texts);
+        let shown = |features: &[Feature]| {
+            features.iter().map(|(form, hash)| format!("{form}:{hash}")).collect::<Vec<_>>().join(" ")
+        };
+        writeln!(out, "{}\t{}", shown(&grams), shown(&others)).unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ mod sensitive;
 mod signals;
 mod words;
 
-pub use learned::training_words;
+pub use learned::{Feature, training_features};
 
 use guarita_message::{Finding, Inspection, Subject, TextRole};
 use guarita_rules::{RuleSet, texts::TextRules, texts::WordKind};
@@ -41,9 +41,6 @@ impl Default for TextContext {
         }
     }
 }
-
-/// What the learned score must reach to speak alone where a signal lowers suspicion.
-const LOWERED_SCORE_MIN: f32 = 0.9;
 
 /// Looks at one text of a message; `place` goes into the findings as it is.
 pub fn inspect_text(text: &str, place: &str, context: &TextContext, rules: &RuleSet) -> Inspection {
@@ -112,7 +109,7 @@ fn judge(
         // Who asks, warns or speaks of his own affairs is not accused for his words alone.
         let lowered =
             heard.iter().zip(&rules.texts.signals).any(|(span, signal)| span.is_some() && signal.weight < 0.0);
-        let certain = scored.score >= if lowered { LOWERED_SCORE_MIN.max(threshold) } else { threshold };
+        let certain = scored.score >= if lowered { rules.texts.lowered.max(threshold) } else { threshold };
         if certain && inspection.findings.is_empty() {
             let evidence = evidence(text, &scored.reasons, secrets);
             inspection.findings.push(rules.finding(TextRules::LEARNED, Subject::Text, place, &evidence));

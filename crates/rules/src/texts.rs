@@ -140,6 +140,8 @@ pub struct TextRules {
     pub model_threshold: f32,
     /// Below this score rules that are not `sure` do not speak.
     pub doubt: f32,
+    /// What the score must reach to speak alone where a signal lowers suspicion.
+    pub lowered: f32,
 }
 
 impl TextRules {

@@ -109,7 +109,9 @@ pub(super) fn listen(words: &Words, rules: &TextRules) -> Heard {
                 }
                 let Some(last) = find(&phrase.atoms, at, &atoms, &mut left) else { continue };
                 let signal = &rules.signals[phrase.signal as usize];
-                if signal.not.is_some_and(|not| is_denied(words, &atoms, at, not)) {
+                // A heading like `[Golpe]:` excuses nothing of what stands below it.
+                let idle = signal.weight < 0.0 && words.list[at].heading;
+                if idle || signal.not.is_some_and(|not| is_denied(words, &atoms, at, not)) {
                     continue;
                 }
                 heard[phrase.signal as usize] = Some((words.list[at].start, words.list[last].end));

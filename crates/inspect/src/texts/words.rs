@@ -28,6 +28,10 @@ pub(super) struct Word {
     odd: bool,
     /// It was joined from letters that stood apart.
     spelled: bool,
+    /// All of it is in capitals, three letters or more.
+    pub capital: bool,
+    /// It stands in a heading in brackets (`[Audio]:`, `[Ana]: oi`): whoever passed the text on wrote it, not who speaks.
+    pub heading: bool,
 }
 
 /// A text's words, in order.
@@ -107,17 +111,19 @@ impl Words {
 
     fn read(&mut self, text: &str, offset: usize) {
         let mut sentence = self.list.last().map_or(0, |word| word.sentence + 1);
-        let mut at = 0;
+        let (mut at, mut line_begins, mut heading_ends) = (0, true, 0);
         while at < text.len() {
             let rest = &text[at..];
             let c = rest.chars().next().expect("`at` is before the end and on a boundary");
             if c.is_whitespace() {
                 if c == '\n' {
                     sentence += 1;
+                    line_begins = true;
                 }
                 at += c.len_utf8();
                 continue;
             }
+            let first = self.list.len();
             if c == '['
                 && let Some((kinds, length)) = slot(rest)
             {
@@ -128,8 +134,13 @@ impl Words {
                     });
                 }
                 at += length;
+                line_begins = false;
                 continue;
             }
+            if let Some(length) = heading(rest, line_begins) {
+                heading_ends = heading_ends.max(at + length);
+            }
+            line_begins = false;
             let end = rest.find(char::is_whitespace).map_or(text.len(), |end| at + end);
             let chunk = &text[at..end];
             // Addresses and file names are one word of their kind.
@@ -141,6 +152,7 @@ impl Words {
                 continue;
             }
             self.read_chunk(chunk, offset + at, &mut sentence);
+            self.list[first..].iter_mut().for_each(|word| word.heading = word.start < offset + heading_ends);
             at = end;
         }
         for word in self.list.iter_mut().rev().take_while(|word| word.start >= offset) {
@@ -169,6 +181,8 @@ impl Words {
             after: 0,
             odd,
             spelled: false,
+            capital: false,
+            heading: false,
         });
     }
 
@@ -181,6 +195,7 @@ impl Words {
             match fold(c) {
                 Folded::Nothing => {}
                 Folded::Word(letters) => {
+                    word.small |= c.is_lowercase();
                     for letter in letters.into_iter().filter(|letter| *letter != '\0') {
                         word.add(letter, offset + at, offset + at + c.len_utf8());
                     }
@@ -228,6 +243,9 @@ impl Words {
         }
         let kinds = kinds | done.kinds();
         self.push(done.start, done.end, kinds, sentence, done.odd(), |folded| folded.push_str(&done.text));
+        if let Some(word) = self.list.last_mut() {
+            word.capital = !done.small && done.letters - done.digits > 2;
+        }
     }
 
     /// `R$` reads `r` and `$`: the two become one word of kind money, as `$` alone does.
@@ -315,6 +333,8 @@ struct Building {
     last: Option<char>,
     drawn_out: bool,
     punctuated: bool,
+    /// Some letter of it was written small.
+    small: bool,
 }
 
 impl Building {
@@ -441,6 +461,21 @@ fn slot(rest: &str) -> Option<(u16, usize)> {
         };
         (kinds, end + 1)
     })
+}
+
+/// Length of a heading in brackets: before a colon, or where a line begins.
+fn heading(rest: &str, line_begins: bool) -> Option<usize> {
+    const BYTES_MAX: usize = 64;
+    let lead = rest.len() - rest.trim_start_matches(['\'', '"', '“', '‘', '*', '_']).len();
+    if lead > 8 || !rest[lead..].starts_with('[') {
+        return None;
+    }
+    let end = rest.as_bytes()[lead..]
+        .iter()
+        .take(BYTES_MAX)
+        .take_while(|byte| **byte != b'\n')
+        .position(|byte| *byte == b']')?;
+    (line_begins || rest[lead + end + 1..].starts_with(':')).then_some(lead + end + 1)
 }
 
 /// Enough to tell `banco-x.site` from `ok.entao`; judging links is another inspector's work.

@@ -37,9 +37,13 @@ pub enum Grams {
     Signal = 5,
     /// How strong the strongest rule is, in tenths of its threshold.
     Strength = 6,
+    /// The stem of a word with the `?` or `!` right after it.
+    Mark = 7,
+    /// How it is written: questions, shouting, capitals, length. Not shortened, as signals are not.
+    Style = 8,
 }
 
-/// Hash of a feature: its form, then its words with a separator. The training script does the same.
+/// Hash of a feature: its form, then its words with a separator.
 pub fn gram_hash(form: Grams, words: &[&str]) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
     let mut hash = step(SEED, form as u8);

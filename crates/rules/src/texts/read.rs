@@ -56,8 +56,9 @@ struct When {
     context: ContextWeights,
     #[serde(default)]
     sure: bool,
-    /// Of the learned scorer's rule alone.
+    /// These two of the learned scorer's rule alone.
     doubt: Option<f32>,
+    lowered: Option<f32>,
 }
 
 /// One source file, with what is needed to point at its lines.
@@ -85,10 +86,8 @@ struct Atoms {
 }
 
 pub(super) fn read(rules: &[&Rule], files: &[RuleFile]) -> Result<TextRules, RuleError> {
-    let (read, doubt) = read_rules(rules)?;
-    let mut compiled = TextRules { rules: read, doubt, model_threshold: f32::INFINITY, ..TextRules::default() };
-    compiled.model_threshold =
-        compiled.rules.iter().find(|rule| rule.id == TextRules::LEARNED).map_or(f32::INFINITY, |rule| rule.threshold);
+    let mut compiled = TextRules { model_threshold: f32::INFINITY, ..TextRules::default() };
+    read_rules(rules, &mut compiled)?;
     let sources = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     // Classes of a language may be used in each of its files.
     let mut classes: HashMap<(&str, &str), (&Source<'_>, &Spanned<String>)> = HashMap::new();
@@ -142,9 +141,7 @@ pub(super) fn read(rules: &[&Rule], files: &[RuleFile]) -> Result<TextRules, Rul
     Ok(compiled)
 }
 
-fn read_rules(rules: &[&Rule]) -> Result<(Vec<TextRule>, f32), RuleError> {
-    let mut found = Vec::new();
-    let mut doubt = 0.0;
+fn read_rules(rules: &[&Rule], compiled: &mut TextRules) -> Result<(), RuleError> {
     for rule in rules.iter().filter(|rule| !rule.when.is_empty()) {
         let when: When = rule.when.clone().try_into().map_err(|error: toml::de::Error| {
             let mend = "write `when = { threshold = 1.0, needs = [\"signal\"], context = { link = 0.2 } }`";
@@ -154,8 +151,12 @@ fn read_rules(rules: &[&Rule]) -> Result<(Vec<TextRule>, f32), RuleError> {
             let problem = format!("rule `{}`: the threshold must be above 0", rule.id);
             return Err(RuleError::new(&rule.file, rule.line, problem, "1.0 is usual"));
         }
-        doubt = when.doubt.unwrap_or(doubt);
-        found.push(TextRule {
+        if rule.id == TextRules::LEARNED {
+            compiled.model_threshold = when.threshold;
+            compiled.doubt = when.doubt.unwrap_or_default();
+            compiled.lowered = when.lowered.unwrap_or_default();
+        }
+        compiled.rules.push(TextRule {
             id: rule.id.clone(),
             threshold: when.threshold,
             needs: when.needs,
@@ -164,7 +165,7 @@ fn read_rules(rules: &[&Rule]) -> Result<(Vec<TextRule>, f32), RuleError> {
             sure: when.sure,
         });
     }
-    Ok((found, doubt))
+    Ok(())
 }
 
 fn open(file: &RuleFile) -> Result<Source<'_>, RuleError> {
