@@ -31,7 +31,9 @@ fn every_line_is_judged_as_it_says() {
         let spoke = |name: &str| seen.findings.iter().any(|f| f.rule.strip_prefix("links/") == Some(name));
         let fits = expect.split_whitespace().all(|word| match word.strip_prefix('!') {
             Some(name) => !spoke(name),
-            None if word == "clean" => seen.findings.iter().all(|f| f.severity < Severity::Medium),
+            // `missed` is fraud that is known to pass, so that the line is moved on the day it does not.
+            None if matches!(word, "clean" | "missed") => seen.findings.iter().all(|f| f.severity < Severity::Medium),
+            None if word == "flagged" => seen.findings.iter().any(|f| f.severity >= Severity::Medium),
             None => {
                 assert!(rules.all().iter().any(|rule| rule.id == format!("links/{word}")), "no rule `{word}`");
                 spoke(word)
