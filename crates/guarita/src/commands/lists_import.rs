@@ -47,12 +47,18 @@ pub fn import(args: &ImportArgs, settings: &Settings) -> u8 {
 
 fn write(args: &ImportArgs, folder: &std::path::Path) -> std::io::Result<(PathBuf, usize, usize)> {
     let bytes = std::fs::read(&args.feed)?;
-    let (prefix, side) = match args.side {
-        Side::Allow => ("allow", ListSide::Allow),
-        Side::Deny => ("deny", ListSide::Deny),
-        Side::Malware => ("malware", ListSide::DenyMalware),
+    let side = match args.side {
+        Side::Allow => ListSide::Allow,
+        Side::Deny => ListSide::Deny,
+        Side::Malware => ListSide::DenyMalware,
     };
     let parsed = parse_feed(Feed::detect(&bytes), side, &bytes);
+    // What a feed says of itself counts: everything in URLhaus spreads malware, and no allow entry outweighs that.
+    let prefix = match parsed.entries.first().map_or(side, |entry| entry.side) {
+        ListSide::Allow => "allow",
+        ListSide::Deny => "deny",
+        ListSide::DenyMalware => "malware",
+    };
     if parsed.entries.is_empty() {
         return Err(std::io::Error::other("no entry was found in it; is it one of the formats that --help names?"));
     }
@@ -75,4 +81,36 @@ fn write(args: &ImportArgs, folder: &std::path::Path) -> std::io::Result<(PathBu
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     Ok((path, parsed.entries.len(), parsed.skipped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guarita_inspect::{Lists, links::ListHit};
+
+    /// Imports `feed` and an allow entry for the same host, and says what the lists then make of `url`.
+    fn imported(name: &str, feed: &str, url: &str) -> (String, ListHit) {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join(name);
+        std::fs::write(&source, feed).unwrap();
+        let lists = folder.path().join("lists");
+        let args = ImportArgs { feed: source, side: Side::Deny, name: None };
+        let (path, ..) = write(&args, &lists).unwrap();
+        std::fs::write(lists.join("allow-ours.txt"), "host evil.example.com\n").unwrap();
+        let loaded = crate::lists::load(&lists, &[]).unwrap().map(|loaded| loaded.lists);
+        let hit = loaded.as_deref().unwrap_or(&Lists::default()).look_up_url(url);
+        (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), hit)
+    }
+
+    #[test]
+    fn an_allow_list_outweighs_a_feed_of_phishing_but_not_one_of_malware() {
+        let url = "http://evil.example.com/a.exe";
+        let urlhaus = "# urlhaus\n# id,dateadded,url\n\"1\",\"2026-01-01\",\"http://evil.example.com/a.exe\"\n";
+        assert_eq!(imported("urlhaus.csv", urlhaus, url), ("malware-urlhaus.txt".into(), ListHit::DeniedMalware));
+        assert_eq!(
+            imported("feed.txt", "http://evil.example.com/a.exe\n", url),
+            ("deny-feed.txt".into(), ListHit::Allowed)
+        );
+        assert_eq!(imported("feed.txt", "http://other.example.com/a\n", url).1, ListHit::Allowed);
+    }
 }

@@ -12,6 +12,7 @@ mod figures;
 mod graph;
 mod kills;
 mod limits;
+mod lists;
 mod outages;
 mod payloads;
 mod power;
