@@ -39,7 +39,9 @@ pub(super) fn score(
     let length = (grams.len() as f32).sqrt();
     let mut sum: f32 = grams.iter().map(|(_, weight, _)| weight).sum::<f32>() / length + model.bias;
     each_signal(words, heard, spoken, rules, |_, hash| sum += model.weight(hash) * SIGNAL_SCALE);
-    grams.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.2.cmp(&b.2)));
+    if grams.len() > REASONS_MAX {
+        grams.select_nth_unstable_by(REASONS_MAX, |a, b| b.1.total_cmp(&a.1).then(a.2.cmp(&b.2)));
+    }
     let mut reasons: Vec<(usize, usize)> =
         grams.iter().take(REASONS_MAX).filter(|(_, weight, _)| *weight > 0.0).map(|(.., span)| *span).collect();
     reasons.sort_unstable();
