@@ -32,29 +32,27 @@ pub(super) fn score(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
     calibrated(model, model.bias + walk(model, row))
 }
 
-/// Trees walked side by side: a step waits for memory and for a guess at the branch, and several can wait at once.
+/// Trees walked side by side: a step waits for memory, and several can wait at once.
 const ABREAST: usize = 8;
 
 /// The sum of the leaves that the row comes to.
 fn walk(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
+    // As long as a feature's number can be high, so that no step has to ask whether it is.
+    let mut whole = [0.0; 256];
+    whole[..FEATURE_COUNT].copy_from_slice(row);
     let mut sum = 0.0;
     for roots in model.roots.chunks(ABREAST) {
         let mut at = [0_usize; ABREAST];
-        let mut numbers = [0.0; ABREAST];
-        at.iter_mut().zip(roots).for_each(|(at, root)| *at = *root as usize);
-        let mut moved = true;
-        while moved {
-            moved = false;
-            for (at, number) in at.iter_mut().zip(&mut numbers).take(roots.len()) {
+        at.iter_mut().zip(roots).for_each(|(at, root)| *at = root.at as usize);
+        // Whoever comes to a leaf before the others stays there: cheaper than a guess at when that is.
+        for _ in 0..roots.iter().map(|root| root.depth).max().unwrap_or_default() {
+            for at in &mut at {
                 let step = &model.steps[*at];
-                let on = if row[usize::from(step.feature)] <= step.number { 1 } else { usize::from(step.right) };
-                // A leaf leads nowhere (0): stay.
-                let leaf = step.right == 0;
-                moved |= !leaf;
-                *number = step.number;
-                *at += if leaf { 0 } else { on };
+                *at += usize::from(step.on) + usize::from(whole[usize::from(step.feature)] > step.threshold);
             }
         }
+        let mut numbers = [0.0; ABREAST];
+        numbers.iter_mut().zip(&at[..roots.len()]).for_each(|(number, at)| *number = model.values[*at]);
         sum += numbers.iter().sum::<f32>();
     }
     sum
@@ -78,16 +76,17 @@ pub(super) fn strongest_reasons(model: &LinkModel, row: &[f32; FEATURE_COUNT], m
     if model.features != FEATURE_COUNT {
         return Vec::new();
     }
-    for tree in &model.trees {
-        let mut at = 0;
+    for root in &model.roots {
+        let mut at = root.at as usize;
         loop {
-            let node = &tree.nodes[at];
-            if node.left == 0 {
+            let step = &model.steps[at];
+            if step.on == 0 {
                 break;
             }
-            let feature = usize::from(node.feature);
-            at = usize::from(if row[feature] <= node.threshold { node.left } else { node.right });
-            raised[feature] += tree.nodes[at].value - node.value;
+            let feature = usize::from(step.feature);
+            let next = at + usize::from(step.on) + usize::from(row[feature] > step.threshold);
+            raised[feature] += model.values[next] - model.values[at];
+            at = next;
         }
     }
     let mut order: Vec<usize> = (0..FEATURE_COUNT).filter(|feature| raised[*feature] > 0.1).collect();

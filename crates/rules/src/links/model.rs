@@ -16,30 +16,34 @@ const BUCKETS_MAX: usize = 1 << 21;
 const TREES_MAX: usize = 4096;
 const NODES_MAX: usize = 512;
 const CURVE_POINTS_MAX: usize = 256;
+/// So that a feature's number fits a byte.
+const FEATURES_MAX: usize = 256;
 
-/// One question of a tree, or its answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Node {
-    pub feature: u16,
-    pub left: u16,
-    pub right: u16,
-    pub threshold: f32,
-    pub value: f32,
+/// A node as the file has it.
+#[derive(Clone, Copy)]
+struct Node {
+    feature: u8,
+    left: u16,
+    right: u16,
+    threshold: f32,
+    value: f32,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tree {
-    pub nodes: Vec<Node>,
-}
-
-/// A node as it is walked: half as large, all trees in one row, so that they stay in a core's cache.
+/// One node of a tree as it is walked: all trees lie in one row, small enough to stay in a core's cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Threshold of a question, value of a leaf.
-    pub number: f32,
-    pub feature: u16,
-    /// How far on the right branch lies; the left one is the next step. 0: a leaf.
-    pub right: u16,
+    /// A row whose feature is above this goes on to the second of the two next nodes; nothing is above a leaf's.
+    pub threshold: f32,
+    /// How far on the first of the two next nodes lies; the second one follows it. 0: a leaf, where one stays.
+    pub on: u16,
+    pub feature: u8,
+}
+
+/// Where a tree begins in the row of steps, and after how many steps every walk through it has come to a leaf.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Root {
+    pub at: u32,
+    pub depth: u16,
 }
 
 /// Checked weights: every child lies after its parent, every feature exists, every number is finite.
@@ -48,17 +52,17 @@ pub struct LinkModel {
     pub buckets: Vec<i8>,
     pub scales: [f32; CHANNELS],
     pub features: usize,
-    pub trees: Vec<Tree>,
-    /// The same trees, to be walked from each of `roots`.
     pub steps: Vec<Step>,
-    pub roots: Vec<u32>,
+    /// The value of each step: a leaf's is what its tree says, another's the mean of what lies behind it.
+    pub values: Vec<f32>,
+    pub roots: Vec<Root>,
     pub bias: f32,
     pub curve: Vec<(f32, f32)>,
 }
 
 impl std::fmt::Debug for LinkModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LinkModel({} buckets, {} trees)", self.buckets.len(), self.trees.len())
+        write!(f, "LinkModel({} buckets, {} trees)", self.buckets.len(), self.roots.len())
     }
 }
 
@@ -96,9 +100,12 @@ impl Reader<'_> {
             *scale = self.number()?;
         }
         let buckets = self.take(count)?.iter().map(|byte| *byte as i8).collect();
-        let features = self.count(usize::from(u16::MAX))?;
-        let trees = self.count(TREES_MAX)?;
-        let trees = (0..trees).map(|_| self.tree(features)).collect::<Result<Vec<_>, _>>()?;
+        let features = self.count(FEATURES_MAX)?;
+        let (mut steps, mut values, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.count(TREES_MAX)? {
+            let tree = self.tree(features)?;
+            roots.push(lay_out(&tree, &mut steps, &mut values));
+        }
         let bias = self.number()?;
         let points = self.count(CURVE_POINTS_MAX)?;
         let curve =
@@ -109,19 +116,19 @@ impl Reader<'_> {
         if self.at != self.bytes.len() {
             return Err("bytes are left over");
         }
-        let (steps, roots) = steps_of(&trees);
-        Ok(LinkModel { buckets, scales, features, trees, steps, roots, bias, curve })
+        Ok(LinkModel { buckets, scales, features, steps, values, roots, bias, curve })
     }
 
-    fn tree(&mut self, features: usize) -> Result<Tree, &'static str> {
+    fn tree(&mut self, features: usize) -> Result<Vec<Node>, &'static str> {
         let count = self.count(NODES_MAX)?;
         if count == 0 {
             return Err("a tree without nodes");
         }
         let mut nodes = Vec::with_capacity(count);
         for at in 0..count {
+            let feature = u8::try_from(self.short()?).ok().filter(|feature| usize::from(*feature) < features.max(1));
             let node = Node {
-                feature: self.short()?,
+                feature: feature.ok_or("a tree asks for a feature that does not exist")?,
                 left: self.short()?,
                 right: self.short()?,
                 threshold: self.number()?,
@@ -132,12 +139,17 @@ impl Reader<'_> {
             if !(leaf || usize::from(node.left) == at + 1 && child(node.left) && child(node.right)) {
                 return Err("a tree's branch leads nowhere");
             }
-            if usize::from(node.feature) >= features.max(1) {
-                return Err("a tree asks for a feature that does not exist");
-            }
             nodes.push(node);
         }
-        Ok(Tree { nodes })
+        // Two ways to one node would make more steps of a tree than it has nodes.
+        let children = nodes.iter().filter(|node| node.left != 0).flat_map(|node| [node.left, node.right]);
+        let mut reached = vec![false; count];
+        for child in children {
+            if std::mem::replace(&mut reached[usize::from(child)], true) {
+                return Err("two branches of a tree lead to one node");
+            }
+        }
+        Ok(nodes)
     }
 
     fn take(&mut self, count: usize) -> Result<&[u8], &'static str> {
@@ -165,16 +177,26 @@ impl Reader<'_> {
     }
 }
 
-fn steps_of(trees: &[Tree]) -> (Vec<Step>, Vec<u32>) {
-    let (mut steps, mut roots) = (Vec::new(), Vec::with_capacity(trees.len()));
-    for tree in trees {
-        roots.push(steps.len() as u32); // bounded by TREES_MAX times NODES_MAX
-        steps.extend(tree.nodes.iter().enumerate().map(|(at, node)| match node.left {
-            0 => Step { number: node.value, feature: 0, right: 0 },
-            _ => Step { number: node.threshold, feature: node.feature, right: node.right - at as u16 },
-        }));
+/// Puts a tree at the end of the row, the two children of a node side by side.
+fn lay_out(tree: &[Node], steps: &mut Vec<Step>, values: &mut Vec<f32>) -> Root {
+    let root = steps.len();
+    // Nodes in the order of their steps, each with its depth.
+    let mut order = vec![(tree[0], 0)];
+    let mut at = 0;
+    while let Some((node, depth)) = order.get(at).copied() {
+        let leaf = node.left == 0;
+        // Within a tree, and so below NODES_MAX.
+        let on = if leaf { 0 } else { (order.len() - at) as u16 };
+        let threshold = if leaf { f32::INFINITY } else { node.threshold };
+        steps.push(Step { threshold, on, feature: node.feature });
+        values.push(node.value);
+        if !leaf {
+            order.extend([node.left, node.right].map(|child| (tree[usize::from(child)], depth + 1)));
+        }
+        at += 1;
     }
-    (steps, roots)
+    let depth = order.last().map_or(0, |(_, depth)| *depth);
+    Root { at: root as u32, depth } // bounded by TREES_MAX times NODES_MAX
 }
 
 #[cfg(test)]
@@ -211,9 +233,9 @@ mod tests {
     fn reads_what_was_written() {
         let model = LinkModel::read("links/model.bin", &sample()).unwrap();
         assert_eq!(model.buckets, [1, -1]);
-        assert_eq!(model.trees[0].nodes.len(), 3);
-        assert_eq!(model.steps.iter().map(|step| step.right).collect::<Vec<_>>(), [2, 0, 0]);
-        assert_eq!(model.roots, [0]);
+        assert_eq!(model.steps.iter().map(|step| step.on).collect::<Vec<_>>(), [1, 0, 0]);
+        assert_eq!(model.values, [0.25; 3]);
+        assert_eq!(model.roots, [Root { at: 0, depth: 1 }]);
         assert_eq!(model.curve, [(-1.0, 0.0), (1.0, 1.0)]);
     }
 
@@ -227,12 +249,9 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[at] ^= 0xff;
             if let Ok(model) = LinkModel::read("m", &flipped) {
-                for tree in &model.trees {
-                    for node in &tree.nodes {
-                        assert!(
-                            usize::from(node.left) < tree.nodes.len() && usize::from(node.right) < tree.nodes.len()
-                        );
-                    }
+                for (at, step) in model.steps.iter().enumerate() {
+                    assert!(step.on == 0 || at + usize::from(step.on) + 1 < model.steps.len());
+                    assert!(usize::from(step.feature) < model.features.max(1));
                 }
             }
         }
