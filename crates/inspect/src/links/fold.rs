@@ -176,7 +176,11 @@ fn bracketed(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
     }
     let closer = OPENERS.iter().find(|(opener, _)| bytes[at] == *opener)?.1;
     let inner = skip_spaces(bytes, at + 1);
+    let first = bytes.get(inner)?.to_ascii_lowercase();
     for (written, meant) in DISGUISES {
+        if written.as_bytes()[0] != first {
+            continue;
+        }
         let end = inner + written.len();
         if bytes.get(inner..end).is_some_and(|seen| seen.eq_ignore_ascii_case(written.as_bytes())) {
             let close = skip_spaces(bytes, end);

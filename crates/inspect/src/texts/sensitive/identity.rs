@@ -74,6 +74,19 @@ pub(super) fn find(text: &str, groups: &Groups, found: &mut Vec<Sensitive>) {
 }
 
 fn number_at(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
+    // No number begins right after a letter; asked first, for a text may be all letters and digits by turns.
+    if groups.list[at].glued_before {
+        return None;
+    }
+    in_shape(text, groups, at).or_else(|| rut_at(text, groups, at)).or_else(|| named_document(text, groups, at))
+}
+
+/// Numbers that are told by the lengths of their groups: CPF, CUIT, CNPJ.
+fn in_shape(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
+    // Lengths that one of the shapes below begins with.
+    if !matches!(groups.list[at].len(), 2 | 3 | 8 | 9 | 11 | 12 | 14) {
+        return None;
+    }
     let seen = || words_before(text, groups.list[at].start, 4);
     // Brazil, eleven digits.
     for shape in [&[3, 3, 3, 2][..], &[9, 2], &[11], &[3, 3, 5], &[3, 8]] {
@@ -120,7 +133,7 @@ fn number_at(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
             }
         }
     }
-    rut_at(text, groups, at).or_else(|| named_document(text, groups, at))
+    None
 }
 
 /// Tied groups of these lengths that are not part of something longer.
@@ -311,10 +324,12 @@ fn mixed(text: &str, found: &mut Vec<Sensitive>, from: usize) {
         }
         let length = bytes[at..].iter().take_while(|byte| inside(**byte)).count();
         let chunk = text[at..at + length].trim_end_matches(['.', '-', '/', '&']);
-        // Ñ and other letters right beside it make it a word.
-        let alone = !text[..at].chars().next_back().is_some_and(char::is_alphanumeric)
-            && !text[at + length..].chars().next().is_some_and(char::is_alphanumeric);
-        if alone && (9..=18).contains(&chunk.len()) && chunk.bytes().any(|byte| byte.is_ascii_digit()) {
+        // Ñ and other letters right beside it make it a word. Asked last: it reads Unicode's tables.
+        let alone = || {
+            !text[..at].chars().next_back().is_some_and(char::is_alphanumeric)
+                && !text[at + length..].chars().next().is_some_and(char::is_alphanumeric)
+        };
+        if (9..=18).contains(&chunk.len()) && chunk.bytes().any(|byte| byte.is_ascii_digit()) && alone() {
             let span = (at, at + chunk.len());
             let free = found.iter().all(|one| one.span.1 <= span.0 || span.1 <= one.span.0);
             if free && let Some((rule, evidence)) = mixed_kind(text, at, chunk) {
