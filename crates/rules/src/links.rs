@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 
 mod model;
 
-pub use model::{CHANNELS, LinkModel, Root, Step};
+pub use model::{CHANNELS, LinkModel, Step};
 
 /// What a host is known for. A host may be of several kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -40,20 +40,23 @@ fn walk(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
     // As long as a feature's number can be high, so that no step has to ask whether it is.
     let mut whole = [0.0; 256];
     whole[..FEATURE_COUNT].copy_from_slice(row);
-    let mut sum = 0.0;
-    for roots in model.roots.chunks(ABREAST) {
-        let mut at = [0_usize; ABREAST];
-        at.iter_mut().zip(roots).for_each(|(at, root)| *at = root.at as usize);
+    let leaves = |roots: &[u32; ABREAST]| {
+        let mut at = roots.map(|root| root as usize);
         // Whoever comes to a leaf before the others stays there: cheaper than a guess at when that is.
-        for _ in 0..roots.iter().map(|root| root.depth).max().unwrap_or_default() {
+        for _ in 0..model.depth {
             for at in &mut at {
                 let step = &model.steps[*at];
                 *at += usize::from(step.on) + usize::from(whole[usize::from(step.feature)] > step.threshold);
             }
         }
-        let mut numbers = [0.0; ABREAST];
-        numbers.iter_mut().zip(&at[..roots.len()]).for_each(|(number, at)| *number = model.values[*at]);
-        sum += numbers.iter().sum::<f32>();
+        at.map(|at| model.values[at])
+    };
+    let (rows, rest) = model.roots.as_chunks();
+    let mut sum: f32 = rows.iter().map(|roots| leaves(roots).iter().sum::<f32>()).sum();
+    if !rest.is_empty() {
+        let mut roots = [0; ABREAST];
+        roots[..rest.len()].copy_from_slice(rest);
+        sum += leaves(&roots)[..rest.len()].iter().sum::<f32>();
     }
     sum
 }
@@ -77,7 +80,7 @@ pub(super) fn strongest_reasons(model: &LinkModel, row: &[f32; FEATURE_COUNT], m
         return Vec::new();
     }
     for root in &model.roots {
-        let mut at = root.at as usize;
+        let mut at = *root as usize;
         loop {
             let step = &model.steps[at];
             if step.on == 0 {

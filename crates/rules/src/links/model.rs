@@ -39,13 +39,6 @@ pub struct Step {
     pub feature: u8,
 }
 
-/// Where a tree begins in the row of steps, and after how many steps every walk through it has come to a leaf.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Root {
-    pub at: u32,
-    pub depth: u16,
-}
-
 /// Checked weights: every child lies after its parent, every feature exists, every number is finite.
 #[derive(Clone, PartialEq)]
 pub struct LinkModel {
@@ -55,7 +48,10 @@ pub struct LinkModel {
     pub steps: Vec<Step>,
     /// The value of each step: a leaf's is what its tree says, another's the mean of what lies behind it.
     pub values: Vec<f32>,
-    pub roots: Vec<Root>,
+    /// Where each tree begins in the row of steps.
+    pub roots: Vec<u32>,
+    /// After so many steps every walk through any of the trees has come to a leaf.
+    pub depth: u16,
     pub bias: f32,
     pub curve: Vec<(f32, f32)>,
 }
@@ -102,9 +98,11 @@ impl Reader<'_> {
         let buckets = self.take(count)?.iter().map(|byte| *byte as i8).collect();
         let features = self.count(FEATURES_MAX)?;
         let (mut steps, mut values, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+        let mut depth = 0;
         for _ in 0..self.count(TREES_MAX)? {
             let tree = self.tree(features)?;
-            roots.push(lay_out(&tree, &mut steps, &mut values));
+            roots.push(steps.len() as u32); // bounded by TREES_MAX times NODES_MAX
+            depth = lay_out(&tree, &mut steps, &mut values).max(depth);
         }
         let bias = self.number()?;
         let points = self.count(CURVE_POINTS_MAX)?;
@@ -116,7 +114,7 @@ impl Reader<'_> {
         if self.at != self.bytes.len() {
             return Err("bytes are left over");
         }
-        Ok(LinkModel { buckets, scales, features, steps, values, roots, bias, curve })
+        Ok(LinkModel { buckets, scales, features, steps, values, roots, depth, bias, curve })
     }
 
     fn tree(&mut self, features: usize) -> Result<Vec<Node>, &'static str> {
@@ -177,9 +175,8 @@ impl Reader<'_> {
     }
 }
 
-/// Puts a tree at the end of the row, the two children of a node side by side.
-fn lay_out(tree: &[Node], steps: &mut Vec<Step>, values: &mut Vec<f32>) -> Root {
-    let root = steps.len();
+/// Puts a tree at the end of the row, the two children of a node side by side; says how deep it is.
+fn lay_out(tree: &[Node], steps: &mut Vec<Step>, values: &mut Vec<f32>) -> u16 {
     // Nodes in the order of their steps, each with its depth.
     let mut order = vec![(tree[0], 0)];
     let mut at = 0;
@@ -195,8 +192,7 @@ fn lay_out(tree: &[Node], steps: &mut Vec<Step>, values: &mut Vec<f32>) -> Root 
         }
         at += 1;
     }
-    let depth = order.last().map_or(0, |(_, depth)| *depth);
-    Root { at: root as u32, depth } // bounded by TREES_MAX times NODES_MAX
+    order.last().map_or(0, |(_, depth)| *depth)
 }
 
 #[cfg(test)]
@@ -235,7 +231,7 @@ mod tests {
         assert_eq!(model.buckets, [1, -1]);
         assert_eq!(model.steps.iter().map(|step| step.on).collect::<Vec<_>>(), [1, 0, 0]);
         assert_eq!(model.values, [0.25; 3]);
-        assert_eq!(model.roots, [Root { at: 0, depth: 1 }]);
+        assert_eq!((&model.roots[..], model.depth), (&[0][..], 1));
         assert_eq!(model.curve, [(-1.0, 0.0), (1.0, 1.0)]);
     }
 
