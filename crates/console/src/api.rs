@@ -73,18 +73,24 @@ fn operations() -> Vec<(Op, MethodRouter<Arc<Desk>>)> {
             get(overview),
         ),
         (
-            read("/messages", "listMessages", "Find messages, newest first", Gives::Page("Listed"))
-                .query_list("states")
-                .query_list("verdicts")
-                .query("quarantine", "boolean")
-                .query("channel", "string")
-                .query("route", "string")
-                .query("sender", "string")
-                .query_list("terms")
-                .query("received_from", "integer")
-                .query("received_until", "integer")
-                .query("cursor", "string")
-                .query("most", "integer"),
+            read(
+                "/messages",
+                "listMessages",
+                "Find messages, newest first; each page of a search by sender is audited",
+                Gives::Page("Listed"),
+            )
+            .query_list("states")
+            .query_list("verdicts")
+            .query("quarantine", "boolean")
+            .query("released", "boolean")
+            .query("channel", "string")
+            .query("route", "string")
+            .query("sender", "string")
+            .query_list("terms")
+            .query("received_from", "integer")
+            .query("received_until", "integer")
+            .query("cursor", "string")
+            .query("most", "integer"),
             get(list_messages),
         ),
         (read("/messages/{id}", "message", "One message, without contents", Gives::Json("Message")), get(message)),

@@ -353,6 +353,49 @@ async fn what_is_done_is_audited() {
     assert_eq!(found["items"], json!([]));
 }
 
+/// Who looks for a person is seen, page by page; for whom is not. A search by anything else is nobody's affair.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_by_sender_stands_in_the_audit_without_the_sender() {
+    let console = console().await;
+    let token = console.token(&[Scope::Read, Scope::Content, Scope::Admin]).await;
+    let viewer = console.token(&[Scope::Read]).await;
+    let virus = console.seeded.id("virus");
+    for (path, status) in [
+        ("/messages?sender=5521912345678".to_owned(), 200),
+        (format!("/messages?sender=5521912345678&cursor={virus}"), 200),
+        ("/messages?terms=malware".to_owned(), 200),
+    ] {
+        assert_eq!(console.api(&token, "GET", &path, &Value::Null).await.status, status, "{path}");
+    }
+    assert_eq!(console.api(&viewer, "GET", "/messages?sender=5521912345678", &Value::Null).await.status, 403);
+    let rows = console.api(&token, "GET", "/audit", &Value::Null).await;
+    let searches =
+        rows.json()["items"].as_array().unwrap().iter().filter(|row| row["action"] == "searched_sender").count();
+    assert_eq!(searches, 2, "each page of it, and nothing else");
+    assert!(!rows.text().contains("5521912345678"), "the person is not in the audit");
+}
+
+/// What was let go is asked for apart, however much is held above it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_released_is_listed_apart() {
+    let console = console().await;
+    let token = console.token(&[Scope::Read, Scope::Review]).await;
+    let virus = console.seeded.id("virus");
+    let check = async |expect: [&[&str]; 2]| {
+        for (asked, expect) in ["quarantine=true&released=false", "released=true"].into_iter().zip(expect) {
+            let path = format!("/messages?{asked}&most=1");
+            let found = console.api(&token, "GET", &path, &Value::Null).await.json();
+            let ids: Vec<_> =
+                found["items"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+            assert_eq!(ids, expect, "{asked}");
+        }
+    };
+    check([&[&virus], &[]]).await;
+    let because = json!({"reason": "a false alarm"});
+    assert_eq!(console.api(&token, "POST", &format!("/messages/{virus}/release"), &because).await.status, 204);
+    check([&[], &[&virus]]).await;
+}
+
 /// A session may use the API as well, as a page's script does: with its token, and from no other page.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_needs_its_token() {

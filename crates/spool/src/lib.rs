@@ -176,6 +176,8 @@ pub struct Filter {
     pub unfinished: Option<bool>,
     pub verdicts: Vec<Verdict>,
     pub quarantine: Option<bool>,
+    /// `true`: what a person let go; `false`: what nobody did.
+    pub released: Option<bool>,
     pub channel: Option<Channel>,
     pub route: Option<String>,
     /// Exact name of a sender; compared by keyed hash.

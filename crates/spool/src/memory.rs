@@ -238,6 +238,7 @@ impl Inside {
             && filter.terms.iter().all(|term| entry.terms.contains(term))
             && (filter.verdicts.is_empty() || record.verdict.is_some_and(|verdict| filter.verdicts.contains(&verdict)))
             && filter.quarantine.is_none_or(|wanted| record.quarantine == wanted)
+            && filter.released.is_none_or(|wanted| record.released_by.is_some() == wanted)
             && filter.channel.is_none_or(|wanted| record.channel == wanted)
             && filter.route.as_ref().is_none_or(|wanted| record.route == *wanted)
             && filter.sender.as_ref().is_none_or(|wanted| !entry.forgotten && entry.new.senders.contains(wanted))

@@ -430,6 +430,10 @@ async fn a_release_is_claimed_without_its_decision(spool: TheSpool) {
     }
     let fresh = store(&spool, T, entry("b", "3")).await;
     assert!(matches!(spool.release(T, &fresh, "ana").await, Err(SpoolError::NotNow(_))));
+    for (released, expected) in [(Some(true), 2), (Some(false), 1), (None, 3)] {
+        let found = spool.list(Filter { released, ..Filter::default() }, 100).await.unwrap();
+        assert_eq!(found.len(), expected, "{released:?}");
+    }
 }
 
 async fn a_release_goes_before_what_waits_but_never_beside_what_is_held(spool: TheSpool) {

@@ -197,6 +197,8 @@ impl Pair {
         let filters = [
             Filter::default(),
             Filter { quarantine: Some(true), ..Filter::default() },
+            Filter { quarantine: Some(true), released: Some(false), ..Filter::default() },
+            Filter { released: Some(true), ..Filter::default() },
             Filter { states: vec![State::Received, State::DeadLettered], ..Filter::default() },
             Filter { verdicts: vec![Verdict::Malicious, Verdict::Unscanned], ..Filter::default() },
             Filter { sender: Some("2".to_owned()), ..Filter::default() },

@@ -44,7 +44,7 @@ pub(super) struct Query<T>(pub T);
 /// Parameters that are lists, numbers, yes or no; all others are texts.
 const LISTS: [&str; 3] = ["states", "verdicts", "terms"];
 const NUMBERS: [&str; 5] = ["hours", "received_from", "received_until", "most", "before"];
-const SWITCHES: [&str; 1] = ["quarantine"];
+const SWITCHES: [&str; 2] = ["quarantine", "released"];
 
 impl<T: DeserializeOwned> FromRequestParts<Arc<Desk>> for Query<T> {
     type Rejection = Problem;

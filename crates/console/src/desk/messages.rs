@@ -18,7 +18,8 @@ use guarita_spool::{Record, SpoolError, State};
 const NEIGHBOURS_MAX: usize = 10;
 
 impl Desk {
-    /// A page of what fits, newest first.
+    /// A page of what fits, newest first. Each page of a search by sender is in the audit, without the sender: a cursor is
+    /// only an entry's id, so a search that begins at one must not go unseen.
     pub async fn search(&self, actor: &Actor, search: &Search) -> Done<Page<Listed>> {
         self.need(actor, Scope::Read)?;
         // Whoever may not see numbers must not find out by asking, either.
@@ -37,6 +38,9 @@ impl Desk {
                 checked_id(cursor).map_err(|_| DeskError::Wrong { field: "cursor", problem: "is not ours".into() })?,
             ),
         };
+        if search.sender.is_some() {
+            self.note(actor, Action::Searched, "", "").await?;
+        }
         let page = self.spool.page(filter, most).await?;
         let next = page.next.map(|id| id.to_string());
         Ok(Page { items: self.listed(actor, page.records).await?, next })

@@ -11,6 +11,8 @@ pub struct Search {
     pub states: Vec<State>,
     pub verdicts: Vec<Verdict>,
     pub quarantine: Option<bool>,
+    /// `true`: what a person let go; `false`: what nobody did.
+    pub released: Option<bool>,
     pub channel: Option<Channel>,
     pub route: Option<String>,
     /// A phone number, user id or other name of the sender, exactly. Needs the permission `content`.
@@ -200,6 +202,7 @@ impl Search {
             states: self.states.clone(),
             verdicts: self.verdicts.clone(),
             quarantine: self.quarantine,
+            released: self.released,
             channel: self.channel,
             route: self.route.clone(),
             sender: self.sender.as_deref().map(tidy_sender),

@@ -19,8 +19,6 @@ pub const CHOSEN_MAX: usize = 200;
 
 pub fn quarantine(look: &Look, shown: Shown, found: &Page<Listed>) -> Markup {
     let words = look.words;
-    let rows: Vec<&Listed> =
-        found.items.iter().filter(|row| row.record.released_by.is_some() == (shown == Shown::Released)).collect();
     html! {
         div class="head" {
             div { h1 { (words.t("quarantine.title")) } p { (words.t("quarantine.says")) } }
@@ -30,13 +28,13 @@ pub fn quarantine(look: &Look, shown: Shown, found: &Page<Listed>) -> Markup {
             }
         }
         section class="card" aria-label=(words.t("quarantine.title")) {
-            @if rows.is_empty() && found.next.is_none() {
+            @if found.items.is_empty() && found.next.is_none() {
                 @if shown == Shown::Held { (show::empty("quarantine", words.t("quarantine.none"), words.t("quarantine.none_do"))) }
                 @else { (show::empty("released", words.t("quarantine.none_released"), words.t("quarantine.none_released_do"))) }
             } @else {
                 form method="post" action="/quarantine" {
                     (look.token())
-                    (table(look, &rows, shown))
+                    (table(look, &found.items, shown))
                     @if let Some(next) = &found.next {
                         (messages::older(look, "/quarantine", if shown == Shown::Held { "" } else { "shown=released" }, next))
                     }
@@ -48,7 +46,7 @@ pub fn quarantine(look: &Look, shown: Shown, found: &Page<Listed>) -> Markup {
     }
 }
 
-fn table(look: &Look, rows: &[&Listed], shown: Shown) -> Markup {
+fn table(look: &Look, rows: &[Listed], shown: Shown) -> Markup {
     let words = look.words;
     let choose = shown == Shown::Held && look.may(Scope::Review);
     html! {

@@ -172,7 +172,11 @@ async fn quarantine_page(visit: &Visit, uri: &Uri) -> Response {
     let fields = fields_of(uri);
     let shown = if fields.get("shown") == "released" { Shown::Released } else { Shown::Held };
     let cursor = Some(fields.get("before").to_owned()).filter(|cursor| !cursor.is_empty());
-    let search = Search { quarantine: Some(true), cursor, ..Search::default() };
+    // What was released is not in quarantine until it is judged again.
+    let search = match shown {
+        Shown::Held => Search { quarantine: Some(true), released: Some(false), cursor, ..Search::default() },
+        Shown::Released => Search { released: Some(true), cursor, ..Search::default() },
+    };
     let found = visit.desk.search(visit.actor(), &search).await;
     show(visit, found, |found| {
         let body = quarantine::quarantine(&visit.look, shown, &found);

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags, Result};
 use std::{path::Path, time::Duration};
 
 /// Each brings a database from version N to N + 1, in one transaction.
-const STEPS: &[&str] = &[V1, V2, V3];
+const STEPS: &[&str] = &[V1, V2, V3, V4];
 
 const V1: &str = "
 -- The hot row: what is needed to find, count and show an entry. No content, no name in clear.
@@ -108,6 +108,11 @@ const V3: &str = "
 -- clean (see HEAL).
 DELETE FROM decisions WHERE seq IN (SELECT seq FROM entries WHERE state = 0 AND state <> 1 AND decided_ms IS NULL);
 UPDATE entries SET quarantine = 0 WHERE state = 0 AND state <> 1 AND decided_ms IS NULL AND quarantine = 1;
+";
+
+const V4: &str = "
+-- What a person let go is few among many, and waits without its verdict and its quarantine until it is judged again.
+CREATE INDEX by_release ON entries (seq) WHERE released_by IS NOT NULL;
 ";
 
 /// What a crash left undone: decisions that stood in memory and in their own table, but not in the entry's row. When

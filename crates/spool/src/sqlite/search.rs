@@ -1,6 +1,6 @@
 //! Finding entries for the console: one page with bounded work, however many there are and whatever is asked.
 //!
-//! Of the things asked for that have an index (terms, names, rare states and verdicts, the quarantine), the one that
+//! Of the things asked for that have an index (terms, names, rare states and verdicts, the quarantine, releases), the one that
 //! fewest entries bear leads; what it leads to is checked against the rest, up to [`LED_TO_MAX`] entries a page. Where nothing
 //! leads, entries are walked, up to [`LOOKED_AT_MAX`]. Whichever it is, it ends after [`PAGE_TIME`] with a cursor from which
 //! the next page goes on: how long a page takes depends neither on the disk nor on what is asked.
@@ -83,6 +83,7 @@ enum Lead {
     State(State),
     Verdict(Verdict),
     Quarantined,
+    Released,
 }
 
 /// Numbers between which is looked, both included, and in which direction.
@@ -249,6 +250,9 @@ fn choose(conn: &Connection, search: &Search, window: Window) -> Result<Option<V
     if filter.quarantine == Some(true) {
         choices.push(vec![Lead::Quarantined]);
     }
+    if filter.released == Some(true) {
+        choices.push(vec![Lead::Released]);
+    }
     if !filter.verdicts.is_empty() && !filter.verdicts.contains(&Verdict::Clean) {
         choices.push(filter.verdicts.iter().map(|verdict| Lead::Verdict(*verdict)).collect());
     }
@@ -278,6 +282,7 @@ fn lead_all(conn: &Connection, search: &Search, leads: &[Lead], window: Window, 
                 from_index(conn, "by_state", &format!("state = {} AND state <> 1", number_of(state)), window, most)?
             }
             Lead::Quarantined => from_index(conn, "by_quarantine", "quarantine = 1", window, most)?,
+            Lead::Released => from_index(conn, "by_release", "released_by IS NOT NULL", window, most)?,
             Lead::Verdict(verdict) => {
                 let clause = format!("{} AND verdict IS NOT NULL AND verdict <> 'clean'", of_verdict(verdict));
                 from_index(conn, "by_verdict", &clause, window, most)?
@@ -415,6 +420,9 @@ impl Conditions {
         };
         if let Some(quarantine) = filter.quarantine {
             add("quarantine = ?", Box::new(quarantine));
+        }
+        if let Some(released) = filter.released {
+            add("(released_by IS NOT NULL) = ?", Box::new(released));
         }
         if let Some(channel) = filter.channel {
             add("channel = ?", Box::new(channel.as_str()));
