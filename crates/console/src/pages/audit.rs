@@ -25,7 +25,7 @@ pub fn audit(look: &Look, found: &Page<Row>, verified: Option<&(u64, Option<Brok
         section class="card" aria-label=(words.t("audit.title")) {
             @if found.items.is_empty() { (show::empty("audit", words.t("audit.none"), words.t("audit.none_do"))) }
             @else {
-                div class="scroll" { table class="cards" {
+                div class="scroll" { table class="cards brief" {
                     thead { tr {
                         th scope="col" { (words.t("messages.at")) } th scope="col" { (words.t("audit.who")) } th scope="col" { (words.t("audit.what")) }
                         th scope="col" { (words.t("audit.target")) } th scope="col" { (words.t("do.reason")) } th scope="col" { (words.t("audit.address")) }

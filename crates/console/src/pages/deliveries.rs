@@ -66,7 +66,7 @@ fn group(look: &Look, id: &str, title: &str, rows: &[Listed], none: &str) -> Mar
     let words = look.words;
     html! {
         section class="card" aria-labelledby=(id) {
-            div class="card-head" { h2 id=(id) { (title) } @if !rows.is_empty() { span class="small muted" { (words.fill("deliveries.newest", &[("n", &rows.len())])) } } }
+            div class="card-head" { h2 id=(id) { (title) } @if rows.len() > 1 { span class="small muted" { (words.fill("deliveries.newest", &[("n", &rows.len())])) } } }
             @if rows.is_empty() { div class="card-body" { p class="muted" { (none) } } }
             @else {
                 div class="scroll" { table class="cards messages" {

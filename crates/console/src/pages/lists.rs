@@ -86,7 +86,7 @@ fn add(look: &Look) -> Markup {
                 div class="filters" {
                     div class="field" { label for="side" { (words.t("lists.side")) }
                         select id="side" name="side" { @for side in [Side::Allow, Side::Deny] { option value=(side_word(side)) { (words.of("side", side_word(side))) } } } }
-                    div class="field" { label for="kind" { (words.t("lists.kind")) }
+                    div class="field wide" { label for="kind" { (words.t("lists.kind")) }
                         select id="kind" name="kind" { @for kind in KINDS { option value=(kind_word(kind)) { (words.of("exception", kind_word(kind))) } } } }
                     div class="field wide" { label for="value" { (words.t("lists.value")) }
                         input id="value" name="value" required maxlength="253" autocomplete="off" spellcheck="false" placeholder=(words.t("lists.value_hint")); }
@@ -95,7 +95,7 @@ fn add(look: &Look) -> Markup {
                     div class="field wide" { label for="reason" { (words.t("do.reason")) }
                         input id="reason" name="reason" required minlength="3" maxlength="500" placeholder=(words.t("do.reason_hint")); }
                     @if look.may(Scope::Admin) {
-                        div class="row" { label class="check" { input type="checkbox" name="covers_malware" value="1"; (words.t("lists.covers_malware_ask")) } }
+                        div class="row wide" { label class="check" { input type="checkbox" name="covers_malware" value="1"; (words.t("lists.covers_malware_ask")) } }
                     }
                     div class="row" { button class="main" { (words.t("lists.add_do")) } }
                 }

@@ -68,7 +68,7 @@ pub fn rules(look: &Look, rules: &Rules, narrow: &Narrow, trial: Option<&Trial>)
         section class="card" aria-label=(words.t("rules.title")) {
             @if rows.is_empty() { (show::empty("rules", words.t("rules.none"), words.t("rules.none_do"))) }
             @else {
-                div class="scroll" { table class="cards" {
+                div class="scroll" { table class="cards brief" {
                     thead { tr {
                         th scope="col" { (words.t("rules.rule")) } th scope="col" { (words.t("rules.severity")) } th scope="col" { (words.t("rules.category")) }
                         th scope="col" class="num" { (words.t("rules.hits")) } th scope="col" { (words.t("rules.last")) }
