@@ -32,33 +32,52 @@ pub(super) fn score(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
     calibrated(model, model.bias + walk(model, row))
 }
 
-/// Trees walked side by side: a step waits for memory, and several can wait at once.
-const ABREAST: usize = 8;
+/// Trees walked side by side: a step waits for memory, and several can wait at once. More do not fit a core's registers.
+const ABREAST: usize = 4;
+/// Leaves added up before they are added to the rest; another number would round otherwise than the thresholds expect.
+const SUMMED: usize = 2 * ABREAST;
+
+/// A row as long as a feature's number can be high, so that no step has to ask whether it is.
+fn widened(row: &[f32; FEATURE_COUNT]) -> [f32; 256] {
+    let mut wide = [0.0; 256];
+    wide[..FEATURE_COUNT].copy_from_slice(row);
+    wide
+}
 
 /// The sum of the leaves that the row comes to.
 fn walk(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
-    // As long as a feature's number can be high, so that no step has to ask whether it is.
-    let mut whole = [0.0; 256];
-    whole[..FEATURE_COUNT].copy_from_slice(row);
-    let leaves = |roots: &[u32; ABREAST]| {
-        let mut at = roots.map(|root| root as usize);
-        // Whoever comes to a leaf before the others stays there: cheaper than a guess at when that is.
-        for _ in 0..model.depth {
-            for at in &mut at {
-                let step = &model.steps[*at];
-                *at += usize::from(step.on) + usize::from(whole[usize::from(step.feature)] > step.threshold);
-            }
+    let row = &widened(row);
+    let mut sum = 0.0;
+    for roots in model.roots.chunks(SUMMED) {
+        let mut numbers = [0.0; SUMMED];
+        let (fours, rest) = roots.as_chunks::<ABREAST>();
+        for (numbers, roots) in numbers.chunks_mut(ABREAST).zip(fours) {
+            numbers.copy_from_slice(&leaves(model, row, *roots));
         }
-        at.map(|at| model.values[at])
-    };
-    let (rows, rest) = model.roots.as_chunks();
-    let mut sum: f32 = rows.iter().map(|roots| leaves(roots).iter().sum::<f32>()).sum();
-    if !rest.is_empty() {
-        let mut roots = [0; ABREAST];
-        roots[..rest.len()].copy_from_slice(rest);
-        sum += leaves(&roots)[..rest.len()].iter().sum::<f32>();
+        let done = roots.len() - rest.len();
+        for (number, root) in numbers[done..].iter_mut().zip(rest) {
+            [*number] = leaves(model, row, [*root]);
+        }
+        sum += numbers.iter().sum::<f32>();
     }
     sum
+}
+
+/// The values of the leaves that the row comes to in the trees of these roots.
+fn leaves<const N: usize>(model: &LinkModel, row: &[f32; 256], roots: [u32; N]) -> [f32; N] {
+    let (steps, values) = (&model.steps[..], &model.values[..]);
+    let mut at = [0_usize; N];
+    at.iter_mut().zip(roots).for_each(|(at, root)| *at = root as usize);
+    // Whoever comes to a leaf before the others stays there: cheaper than a guess at when that is.
+    for _ in 0..model.depth {
+        for at in &mut at {
+            let step = &steps[*at];
+            *at += usize::from(step.on) + usize::from(row[usize::from(step.feature)] > step.threshold);
+        }
+    }
+    let mut numbers = [0.0; N];
+    numbers.iter_mut().zip(at).for_each(|(number, at)| *number = values[at]);
+    numbers
 }
 
 fn calibrated(model: &LinkModel, raw: f32) -> f32 {
@@ -75,21 +94,24 @@ fn calibrated(model: &LinkModel, raw: f32) -> f32 {
 /// Features by how much they raised the score, the strongest first; exact for these trees, as every step on a tree's
 /// way adds the difference of two nodes' values.
 pub(super) fn strongest_reasons(model: &LinkModel, row: &[f32; FEATURE_COUNT], most: usize) -> Vec<&'static str> {
-    let mut raised = [0.0_f32; FEATURE_COUNT];
     if model.features != FEATURE_COUNT {
         return Vec::new();
     }
+    let row = widened(row);
+    let mut raised = [0.0_f32; 256];
+    let (steps, values) = (&model.steps[..], &model.values[..]);
     for root in &model.roots {
         let mut at = *root as usize;
+        let mut value = values[at];
         loop {
-            let step = &model.steps[at];
+            let step = &steps[at];
             if step.on == 0 {
                 break;
             }
             let feature = usize::from(step.feature);
-            let next = at + usize::from(step.on) + usize::from(row[feature] > step.threshold);
-            raised[feature] += model.values[next] - model.values[at];
-            at = next;
+            at += usize::from(step.on) + usize::from(row[feature] > step.threshold);
+            raised[feature] += values[at] - value;
+            value = values[at];
         }
     }
     let mut order: Vec<usize> = (0..FEATURE_COUNT).filter(|feature| raised[*feature] > 0.1).collect();
