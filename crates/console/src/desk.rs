@@ -20,7 +20,7 @@ mod view;
 pub use deliveries::{Deliveries, Replay, Replayed};
 pub use erase::Erased;
 pub use exceptions::{Exception, ExceptionKind, NewException, Side};
-pub use health::{TRY_FILE_BYTES_MAX, TRY_TEXT_BYTES_MAX};
+pub use health::{TRY_FILE_BYTES_MAX, TRY_TEXT_CHARS_MAX};
 pub use mask::{mask_name, mask_sender};
 pub use overview::{Bucket, Figures, HELD_COUNT_MAX, Overview, Quantiles, WANTS_COUNT_MAX, Wants};
 pub use quarantine::{Archive, Release};
@@ -171,12 +171,13 @@ impl Desk {
 
 /// Why a person does something; every action that changes what the backend gets wants one.
 pub(crate) fn checked_reason(reason: &str) -> Done<String> {
+    // Counted as it came, as the API's document says.
+    if reason.chars().count() > REASON_CHARS_MAX {
+        return Err(DeskError::Wrong { field: "reason", problem: format!("at most {REASON_CHARS_MAX} characters") });
+    }
     let reason: String = reason.trim().chars().filter(|c| !c.is_control()).collect();
     if reason.chars().count() < 3 {
         return Err(DeskError::Wrong { field: "reason", problem: "say in a few words why".into() });
-    }
-    if reason.chars().count() > REASON_CHARS_MAX {
-        return Err(DeskError::Wrong { field: "reason", problem: format!("at most {REASON_CHARS_MAX} characters") });
     }
     Ok(reason)
 }

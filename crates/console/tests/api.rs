@@ -148,6 +148,15 @@ async fn what_is_asked_wrongly_is_a_problem() {
         ("GET", "/messages?terms=a,b,c,d,e,f,g,h,i", Value::Null, 422, "at most 8"),
         ("POST", &format!("/messages/{virus}/release"), json!({"reason": "  "}), 422, "why"),
         ("POST", &format!("/messages/{virus}/release"), json!({"reason": "x".repeat(600)}), 422, "at most 500"),
+        // As it came, not as it stays once blanks are off.
+        (
+            "POST",
+            &format!("/messages/{virus}/release"),
+            json!({"reason": format!("why{}", " ".repeat(600))}),
+            422,
+            "at most 500",
+        ),
+        ("POST", "/rules/try", json!({"text": "x".repeat(16_385)}), 422, "larger than 16384 characters"),
         ("POST", &format!("/messages/{virus}/release"), json!({"because": "x"}), 422, "because"),
         (
             "POST",

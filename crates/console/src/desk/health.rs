@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Largest text and file that may be tried.
-pub const TRY_TEXT_BYTES_MAX: usize = 64 * 1024;
+pub const TRY_TEXT_CHARS_MAX: usize = 16_384;
 pub const TRY_FILE_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Rows of the audit on one page.
 const AUDIT_ROWS_MAX: usize = 200;
@@ -21,19 +21,19 @@ impl Desk {
 
     pub async fn try_text(&self, actor: &Actor, text: String) -> Done<Tried> {
         self.need(actor, Scope::Review)?;
-        bounded("text", text.len(), TRY_TEXT_BYTES_MAX)?;
+        bounded("text", text.chars().count(), TRY_TEXT_CHARS_MAX, "characters")?;
         self.gateway.try_text(text).await.map_err(DeskError::Busy)
     }
 
     pub async fn try_url(&self, actor: &Actor, url: String) -> Done<Tried> {
         self.need(actor, Scope::Review)?;
-        bounded("url", url.len(), TRY_TEXT_BYTES_MAX)?;
+        bounded("url", url.chars().count(), TRY_TEXT_CHARS_MAX, "characters")?;
         self.gateway.try_url(url).await.map_err(DeskError::Busy)
     }
 
     pub async fn try_file(&self, actor: &Actor, name: String, bytes: Vec<u8>) -> Done<Tried> {
         self.need(actor, Scope::Review)?;
-        bounded("file", bytes.len(), TRY_FILE_BYTES_MAX)?;
+        bounded("file", bytes.len(), TRY_FILE_BYTES_MAX, "bytes")?;
         self.gateway.try_file(name.chars().take(255).collect(), bytes).await.map_err(DeskError::Busy)
     }
 
@@ -105,12 +105,10 @@ impl Desk {
     }
 }
 
-fn bounded(field: &'static str, bytes: usize, bytes_max: usize) -> Done<()> {
-    match bytes {
+fn bounded(field: &'static str, size: usize, most: usize, unit: &str) -> Done<()> {
+    match size {
         0 => Err(DeskError::Wrong { field, problem: "is empty".into() }),
-        bytes if bytes > bytes_max => {
-            Err(DeskError::Wrong { field, problem: format!("is larger than {bytes_max} bytes") })
-        }
+        size if size > most => Err(DeskError::Wrong { field, problem: format!("is larger than {most} {unit}") }),
         _ => Ok(()),
     }
 }
