@@ -277,6 +277,10 @@ impl Judge<'_> {
         if speaks.is_some() && only_its_host {
             speaks = rules.last();
         }
+        // A short link's own letters were drawn by lot: they order it, and accuse nobody.
+        if kinds.has(HostKind::Shortener) {
+            speaks = None;
+        }
         if let Some((rule, _)) = speaks {
             let reasons: Vec<&str> = strongest_reasons(model, &row, FEATURE_COUNT)
                 .into_iter()
