@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -27,11 +28,19 @@ pub struct Rig {
 
 /// A port that is free now. Another process may take it before we do; then the gateway says so and the test fails loudly.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("loopback has free ports")
-        .local_addr()
-        .expect("it is bound")
-        .port()
+    // Below the ports that the system gives to outgoing connections: one of those would take it before the gateway does.
+    const FIRST: u16 = 10_000;
+    const PORTS: u16 = 20_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % u32::from(PORTS)) as u16;
+    loop {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(given < PORTS, "every port was tried");
+        let port = FIRST + (begin + given) % PORTS;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Rig {
