@@ -237,6 +237,50 @@ fn every_crate_takes_the_workspace_lints() {
     }
 }
 
+/// The image builds the dependencies over stubs first. A manifest that names a target whose stub was not kept ends the build.
+#[test]
+fn the_images_stubs_are_enough_for_cargo() {
+    let dockerfile = read(&root().join("docker/Dockerfile"));
+    let (_, stage) = dockerfile.split_once(" AS manifests\n").expect("the stage of the manifests");
+    let (_, command) = stage.split_once("\nRUN ").expect("the command that makes the stubs");
+    let (command, _) = command.split_once("\n\n").expect("the stage ends");
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    for ending in ["toml", "lock", "rs"] {
+        for folder in ["crates", "tests", "Cargo.toml", "Cargo.lock"] {
+            let from = root().join(folder);
+            let found = if from.is_file() { vec![from] } else { files(&from, ending) };
+            for file in found {
+                let to = copy.path().join(file.strip_prefix(root()).expect("a file of ours"));
+                std::fs::create_dir_all(to.parent().expect("a folder")).expect("the folder can be made");
+                std::fs::copy(&file, &to).expect("the file can be copied");
+            }
+        }
+    }
+    let stubs = Command::new("sh").args(["-c", command]).current_dir(copy.path()).status().expect("sh");
+    assert!(stubs.success());
+    let kept = targets(copy.path());
+    let missing: Vec<String> = targets(&root()).into_iter().filter(|target| !kept.contains(target)).collect();
+    assert!(missing.is_empty(), "docker/Dockerfile keeps no stub of {missing:?}");
+}
+
+/// What cargo finds to build in a workspace, build scripts aside: it leaves out, without a word, what is named and not there.
+fn targets(workspace: &Path) -> Vec<String> {
+    let cargo = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(workspace)
+        .output()
+        .expect("cargo");
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&cargo.stdout).expect("JSON");
+    let packages = told["packages"].as_array().expect("packages");
+    let named = |package: &serde_json::Value| -> Vec<String> {
+        let targets = package["targets"].as_array().expect("targets").iter();
+        let kept = targets.filter(|target| target["kind"][0] != "custom-build");
+        kept.map(|target| format!("{} {} {}", package["name"], target["kind"], target["name"])).collect()
+    };
+    packages.iter().flat_map(named).collect()
+}
+
 fn all_sources() -> Vec<PathBuf> {
     let mut all = files(&root().join("crates"), "rs");
     all.extend(files(&root().join("tests"), "rs"));
