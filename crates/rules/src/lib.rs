@@ -25,6 +25,7 @@ mod data;
 mod error;
 pub mod files;
 pub mod links;
+mod quick;
 mod set;
 pub mod texts;
 

@@ -14,13 +14,13 @@
 //!
 //! `lists/<kind>.txt` hold hosts, one a line, with `#` comments; the file's name says what kind of host they are.
 
+use crate::quick::{Table, Words};
 use crate::{Localised, Rule, RuleError, RuleFile, data::DataFile};
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
-use std::collections::{HashMap, HashSet};
 
 mod model;
 
-pub use model::{CHANNELS, LinkModel, Step};
+pub use model::{CHANNELS, Fork, LEAVES, LinkModel};
 
 /// What a host is known for. A host may be of several kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,25 +113,25 @@ pub struct BrandWord {
 pub struct LinkRules {
     pub brands: Vec<Brand>,
     /// Every official domain, with its brand.
-    pub official: HashMap<String, u16>,
+    pub official: Table<String, u16>,
     /// Labels official under any country's suffix, with their brand.
-    pub official_labels: HashMap<String, u16>,
+    pub official_labels: Table<String, u16>,
     /// Brand words by spelling.
-    pub brand_words: HashMap<String, BrandWord>,
+    pub brand_words: Table<String, BrandWord>,
     /// Finds brand words in a host; pattern numbers index `brand_patterns`.
     pub brand_search: Option<AhoCorasick>,
     pub brand_patterns: Vec<(String, BrandWord)>,
     /// Every brand word with one letter left out, for misspellings: what is left, and the whole words.
-    pub near_words: HashMap<String, Vec<u16>>,
+    pub near_words: Table<String, Vec<u16>>,
     /// Brand words by their consonants, doubled ones once: `trzr` for `trezor` and for `trazorr`.
-    pub consonants: HashMap<String, u16>,
-    pub words: HashMap<String, HashSet<String>>,
-    hosts: HashMap<String, HostKinds>,
+    pub consonants: Table<String, u16>,
+    pub words: Table<String, Words>,
+    hosts: Table<String, HostKinds>,
     /// Finds lure words anywhere in a host.
     pub lure_search: Option<AhoCorasick>,
     pub model: Option<LinkModel>,
     /// What to say when a feature raised the learned score, by the feature's name.
-    pub reasons: HashMap<String, Localised>,
+    pub reasons: Table<String, Localised>,
     /// Scores from which the learned rules speak: (rule id, least score), the highest first.
     pub learned: Vec<(String, f32)>,
 }

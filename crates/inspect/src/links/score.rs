@@ -1,7 +1,7 @@
 //! The learned score of a link, and what it owes to what. Pure arithmetic over the weights that `rules` has checked.
 
 use super::features::{CHANNELS, FEATURE_COUNT, FEATURES};
-use guarita_rules::links::LinkModel;
+use guarita_rules::links::{Fork, LEAVES, LinkModel};
 
 /// Sums of the n-grams' weights, each part of the link by itself, so that a long path weighs no more than a short one.
 #[derive(Default)]
@@ -26,10 +26,10 @@ impl GramSums {
 
 /// The score, 0 to 1.
 pub(super) fn score(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
-    if model.features != FEATURE_COUNT {
+    if model.thresholds.len() != FEATURE_COUNT {
         return 0.0;
     }
-    calibrated(model, model.bias + walk(model, row))
+    calibrated(model, model.bias + walk(model, &placed(model, row)))
 }
 
 /// Trees walked side by side: a step waits for memory, and several can wait at once. More do not fit a core's registers.
@@ -37,47 +37,55 @@ const ABREAST: usize = 4;
 /// Leaves added up before they are added to the rest; another number would round otherwise than the thresholds expect.
 const SUMMED: usize = 2 * ABREAST;
 
-/// A row as long as a feature's number can be high, so that no step has to ask whether it is.
-fn widened(row: &[f32; FEATURE_COUNT]) -> [f32; 256] {
-    let mut wide = [0.0; 256];
-    wide[..FEATURE_COUNT].copy_from_slice(row);
-    wide
+/// For each feature how many of its thresholds it is above. As long as a feature's number can be high, so that no step
+/// has to ask whether it is.
+type Places = [u8; 256];
+
+fn placed(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> Places {
+    let mut places = [0; 256];
+    for ((place, value), thresholds) in places.iter_mut().zip(row).zip(&model.thresholds) {
+        *place = thresholds.partition_point(|threshold| *threshold < *value) as u8; // fewer than 255, as checked
+    }
+    places
 }
 
 /// The sum of the leaves that the row comes to.
-fn walk(model: &LinkModel, row: &[f32; FEATURE_COUNT]) -> f32 {
-    let row = &widened(row);
+fn walk(model: &LinkModel, places: &Places) -> f32 {
     let mut sum = 0.0;
-    for roots in model.roots.chunks(SUMMED) {
+    for (trees, values) in model.trees.chunks(SUMMED).zip(model.values.chunks(SUMMED)) {
         let mut numbers = [0.0; SUMMED];
-        let (fours, rest) = roots.as_chunks::<ABREAST>();
-        for (numbers, roots) in numbers.chunks_mut(ABREAST).zip(fours) {
-            numbers.copy_from_slice(&leaves(model, row, *roots));
+        let (fours, rest) = trees.as_chunks::<ABREAST>();
+        let mut leaves = [LEAVES; SUMMED];
+        for (leaves, trees) in leaves.chunks_mut(ABREAST).zip(fours) {
+            leaves.copy_from_slice(&leaves_of(trees, places, model.depth));
         }
-        let done = roots.len() - rest.len();
-        for (number, root) in numbers[done..].iter_mut().zip(rest) {
-            [*number] = leaves(model, row, [*root]);
+        let done = trees.len() - rest.len();
+        for (leaf, tree) in leaves[done..].iter_mut().zip(rest) {
+            [*leaf] = leaves_of(std::array::from_ref(tree), places, model.depth);
+        }
+        for ((number, values), leaf) in numbers.iter_mut().zip(values).zip(leaves) {
+            *number = values[leaf % (2 * LEAVES)];
         }
         sum += numbers.iter().sum::<f32>();
     }
     sum
 }
 
-/// The values of the leaves that the row comes to in the trees of these roots.
-fn leaves<const N: usize>(model: &LinkModel, row: &[f32; 256], roots: [u32; N]) -> [f32; N] {
-    let (steps, values) = (&model.steps[..], &model.values[..]);
-    let mut at = [0_usize; N];
-    at.iter_mut().zip(roots).for_each(|(at, root)| *at = root as usize);
-    // Whoever comes to a leaf before the others stays there: cheaper than a guess at when that is.
-    for _ in 0..model.depth {
-        for at in &mut at {
-            let step = &steps[*at];
-            *at += usize::from(step.on) + usize::from(row[usize::from(step.feature)] > step.threshold);
+/// The leaves that the row comes to in these trees. `depth` is asked for so that the compiler keeps the loop: unrolled, it
+/// works out each step from all the steps before.
+fn leaves_of<const N: usize>(trees: &[[Fork; LEAVES]; N], places: &Places, depth: u32) -> [usize; N] {
+    let mut at = [1_usize; N];
+    for _ in 0..depth {
+        for (at, tree) in at.iter_mut().zip(trees) {
+            *at = step(tree, *at, places);
         }
     }
-    let mut numbers = [0.0; N];
-    numbers.iter_mut().zip(at).for_each(|(number, at)| *number = values[at]);
-    numbers
+    at
+}
+
+fn step(tree: &[Fork; LEAVES], at: usize, places: &Places) -> usize {
+    let fork = &tree[at % LEAVES];
+    2 * at + usize::from(places[usize::from(fork.feature)] > fork.above)
 }
 
 fn calibrated(model: &LinkModel, raw: f32) -> f32 {
@@ -94,24 +102,18 @@ fn calibrated(model: &LinkModel, raw: f32) -> f32 {
 /// Features by how much they raised the score, the strongest first; exact for these trees, as every step on a tree's
 /// way adds the difference of two nodes' values.
 pub(super) fn strongest_reasons(model: &LinkModel, row: &[f32; FEATURE_COUNT], most: usize) -> Vec<&'static str> {
-    if model.features != FEATURE_COUNT {
+    if model.thresholds.len() != FEATURE_COUNT {
         return Vec::new();
     }
-    let row = widened(row);
+    let places = placed(model, row);
     let mut raised = [0.0_f32; 256];
-    let (steps, values) = (&model.steps[..], &model.values[..]);
-    for root in &model.roots {
-        let mut at = *root as usize;
-        let mut value = values[at];
-        loop {
-            let step = &steps[at];
-            if step.on == 0 {
-                break;
-            }
-            let feature = usize::from(step.feature);
-            at += usize::from(step.on) + usize::from(row[feature] > step.threshold);
-            raised[feature] += values[at] - value;
-            value = values[at];
+    for (tree, values) in model.trees.iter().zip(&model.values) {
+        let (mut at, mut value) = (1, values[1]);
+        for _ in 0..model.depth {
+            let next = step(tree, at, &places);
+            let reached = values[next % (2 * LEAVES)];
+            raised[usize::from(tree[at % LEAVES].feature)] += reached - value;
+            (at, value) = (next, reached);
         }
     }
     let mut order: Vec<usize> = (0..FEATURE_COUNT).filter(|feature| raised[*feature] > 0.1).collect();

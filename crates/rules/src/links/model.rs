@@ -18,6 +18,12 @@ const NODES_MAX: usize = 512;
 const CURVE_POINTS_MAX: usize = 256;
 /// So that a feature's number fits a byte.
 const FEATURES_MAX: usize = 256;
+/// So that the place of a number among a feature's thresholds fits a byte, with one left over that nothing is above.
+const THRESHOLDS_MAX: usize = 254;
+const NEVER: u8 = u8::MAX;
+/// Steps from a tree's root to its leaves, at most.
+pub const DEPTH: u32 = 7;
+pub const LEAVES: usize = 1 << DEPTH;
 
 /// A node as the file has it.
 #[derive(Clone, Copy)]
@@ -29,36 +35,36 @@ struct Node {
     value: f32,
 }
 
-/// One node of a tree as it is walked: all trees lie in one row, small enough to stay in a core's cache.
+/// One fork of a tree as it is walked. A row goes right whose feature is above more than `above` of its thresholds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// A row whose feature is above this goes on to the second of the two next nodes; nothing is above a leaf's.
-    pub threshold: f32,
-    /// How far on the first of the two next nodes lies; the second one follows it. 0: a leaf, where one stays.
-    pub on: u16,
+pub struct Fork {
     pub feature: u8,
+    pub above: u8,
 }
 
 /// Checked weights: every child lies after its parent, every feature exists, every number is finite.
+///
+/// Trees are held as whole ones: below fork `n` lie `2n` and `2n + 1`, the root is 1, and a leaf that lies higher up is
+/// handed down to the left. A walk is then the same few instructions at every step, whatever the link.
 #[derive(Clone, PartialEq)]
 pub struct LinkModel {
     pub buckets: Vec<i8>,
     pub scales: [f32; CHANNELS],
-    pub features: usize,
-    pub steps: Vec<Step>,
-    /// The value of each step: a leaf's is what its tree says, another's the mean of what lies behind it.
-    pub values: Vec<f32>,
-    /// Where each tree begins in the row of steps.
-    pub roots: Vec<u32>,
-    /// After so many steps every walk through any of the trees has come to a leaf.
-    pub depth: u16,
+    /// For each feature the numbers that trees compare it with, rising.
+    pub thresholds: Vec<Vec<f32>>,
+    pub trees: Vec<[Fork; LEAVES]>,
+    /// Steps after which every walk has come to a leaf, [`DEPTH`] at most.
+    pub depth: u32,
+    /// The value of each fork and, from [`LEAVES`] on, of each leaf: a leaf's is what its tree says, a fork's the mean of
+    /// what lies behind it.
+    pub values: Vec<[f32; 2 * LEAVES]>,
     pub bias: f32,
     pub curve: Vec<(f32, f32)>,
 }
 
 impl std::fmt::Debug for LinkModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LinkModel({} buckets, {} trees)", self.buckets.len(), self.roots.len())
+        write!(f, "LinkModel({} buckets, {} trees)", self.buckets.len(), self.trees.len())
     }
 }
 
@@ -97,13 +103,9 @@ impl Reader<'_> {
         }
         let buckets = self.take(count)?.iter().map(|byte| *byte as i8).collect();
         let features = self.count(FEATURES_MAX)?;
-        let (mut steps, mut values, mut roots) = (Vec::new(), Vec::new(), Vec::new());
         let mut depth = 0;
-        for _ in 0..self.count(TREES_MAX)? {
-            let tree = self.tree(features)?;
-            roots.push(steps.len() as u32); // bounded by TREES_MAX times NODES_MAX
-            depth = lay_out(&tree, &mut steps, &mut values).max(depth);
-        }
+        let trees =
+            (0..self.count(TREES_MAX)?).map(|_| self.tree(features, &mut depth)).collect::<Result<Vec<_>, _>>()?;
         let bias = self.number()?;
         let points = self.count(CURVE_POINTS_MAX)?;
         let curve =
@@ -114,10 +116,13 @@ impl Reader<'_> {
         if self.at != self.bytes.len() {
             return Err("bytes are left over");
         }
-        Ok(LinkModel { buckets, scales, features, steps, values, roots, depth, bias, curve })
+        let thresholds = thresholds_of(&trees, features)?;
+        let laid_out: Vec<_> = trees.iter().map(|tree| lay_out(tree, &thresholds)).collect();
+        let (trees, values) = laid_out.into_iter().unzip();
+        Ok(LinkModel { buckets, scales, thresholds, trees, depth, values, bias, curve })
     }
 
-    fn tree(&mut self, features: usize) -> Result<Vec<Node>, &'static str> {
+    fn tree(&mut self, features: usize, deepest: &mut u32) -> Result<Vec<Node>, &'static str> {
         let count = self.count(NODES_MAX)?;
         if count == 0 {
             return Err("a tree without nodes");
@@ -139,12 +144,19 @@ impl Reader<'_> {
             }
             nodes.push(node);
         }
-        // Two ways to one node would make more steps of a tree than it has nodes.
-        let children = nodes.iter().filter(|node| node.left != 0).flat_map(|node| [node.left, node.right]);
-        let mut reached = vec![false; count];
-        for child in children {
-            if std::mem::replace(&mut reached[usize::from(child)], true) {
-                return Err("two branches of a tree lead to one node");
+        // Parents come first, so a node's depth is known before its children's; two ways to one node are no tree.
+        let mut depths = vec![None; count];
+        depths[0] = Some(0_u32);
+        for (at, node) in nodes.iter().enumerate().filter(|(_, node)| node.left != 0) {
+            let depth = depths[at].unwrap_or(0) + 1;
+            if depth > DEPTH {
+                return Err("a tree is too deep");
+            }
+            *deepest = depth.max(*deepest);
+            for child in [node.left, node.right] {
+                if depths[usize::from(child)].replace(depth).is_some() {
+                    return Err("two branches of a tree lead to one node");
+                }
             }
         }
         Ok(nodes)
@@ -175,24 +187,44 @@ impl Reader<'_> {
     }
 }
 
-/// Puts a tree at the end of the row, the two children of a node side by side; says how deep it is.
-fn lay_out(tree: &[Node], steps: &mut Vec<Step>, values: &mut Vec<f32>) -> u16 {
-    // Nodes in the order of their steps, each with its depth.
-    let mut order = vec![(tree[0], 0)];
-    let mut at = 0;
-    while let Some((node, depth)) = order.get(at).copied() {
-        let leaf = node.left == 0;
-        // Within a tree, and so below NODES_MAX.
-        let on = if leaf { 0 } else { (order.len() - at) as u16 };
-        let threshold = if leaf { f32::INFINITY } else { node.threshold };
-        steps.push(Step { threshold, on, feature: node.feature });
-        values.push(node.value);
-        if !leaf {
-            order.extend([node.left, node.right].map(|child| (tree[usize::from(child)], depth + 1)));
-        }
-        at += 1;
+/// What each feature is compared with, in all trees.
+fn thresholds_of(trees: &[Vec<Node>], features: usize) -> Result<Vec<Vec<f32>>, &'static str> {
+    let mut thresholds = vec![Vec::new(); features];
+    for node in trees.iter().flatten().filter(|node| node.left != 0) {
+        thresholds[usize::from(node.feature)].push(node.threshold);
     }
-    order.last().map_or(0, |(_, depth)| *depth)
+    for of_feature in &mut thresholds {
+        of_feature.sort_by(f32::total_cmp);
+        of_feature.dedup();
+        if of_feature.len() > THRESHOLDS_MAX {
+            return Err("a feature is compared with too many numbers");
+        }
+    }
+    Ok(thresholds)
+}
+
+/// The tree as a whole one, every leaf at the same depth.
+fn lay_out(tree: &[Node], thresholds: &[Vec<f32>]) -> ([Fork; LEAVES], [f32; 2 * LEAVES]) {
+    let mut forks = [Fork { feature: 0, above: NEVER }; LEAVES];
+    let mut values = [0.0; 2 * LEAVES];
+    // Where each place of the whole tree stands in the given one.
+    let mut stands = [0_usize; 2 * LEAVES];
+    for place in 1..2 * LEAVES {
+        let at = stands[place];
+        let node = &tree[at];
+        values[place] = node.value;
+        if place >= LEAVES {
+            continue;
+        }
+        let (mut left, mut right) = (at, at);
+        if node.left != 0 {
+            (left, right) = (usize::from(node.left), usize::from(node.right));
+            let above = thresholds[usize::from(node.feature)].partition_point(|known| *known < node.threshold);
+            forks[place] = Fork { feature: node.feature, above: above as u8 }; // below THRESHOLDS_MAX
+        }
+        (stands[2 * place], stands[2 * place + 1]) = (left, right);
+    }
+    (forks, values)
 }
 
 #[cfg(test)]
@@ -229,9 +261,9 @@ mod tests {
     fn reads_what_was_written() {
         let model = LinkModel::read("links/model.bin", &sample()).unwrap();
         assert_eq!(model.buckets, [1, -1]);
-        assert_eq!(model.steps.iter().map(|step| step.on).collect::<Vec<_>>(), [1, 0, 0]);
-        assert_eq!(model.values, [0.25; 3]);
-        assert_eq!((&model.roots[..], model.depth), (&[0][..], 1));
+        assert_eq!(model.thresholds, [vec![], vec![], vec![0.5]]);
+        assert_eq!(model.trees[0][1..3], [Fork { feature: 2, above: 0 }, Fork { feature: 0, above: NEVER }]);
+        assert_eq!(model.values[0][1..], [0.25; 2 * LEAVES - 1]);
         assert_eq!(model.curve, [(-1.0, 0.0), (1.0, 1.0)]);
     }
 
@@ -245,9 +277,8 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[at] ^= 0xff;
             if let Ok(model) = LinkModel::read("m", &flipped) {
-                for (at, step) in model.steps.iter().enumerate() {
-                    assert!(step.on == 0 || at + usize::from(step.on) + 1 < model.steps.len());
-                    assert!(usize::from(step.feature) < model.features.max(1));
+                for fork in model.trees.iter().flatten() {
+                    assert!(usize::from(fork.feature) < model.thresholds.len().max(1));
                 }
             }
         }

@@ -88,6 +88,10 @@ pub(super) fn find(text: &str, groups: &Groups, found: &mut Vec<Sensitive>) {
     let mut count = 0;
     let mut i = 0;
     while i < groups.list.len() {
+        if is_short_in_long_line(groups, &lines, i) {
+            i += 1;
+            continue;
+        }
         let Some(end) = card_at(text, groups, &lines, i, count < SPANS_MAX) else {
             value_by_name(text, groups, i, found);
             i += 1;
@@ -112,6 +116,14 @@ pub(super) fn find(text: &str, groups: &Groups, found: &mut Vec<Sensitive>) {
             i = at + 1;
         }
     }
+}
+
+/// One digit or two, and more after it in a line too long for a card in such groups: neither a card nor a value begins here.
+/// [`card_at`] would say the same; a text may be nothing else.
+fn is_short_in_long_line(groups: &Groups, lines: &[usize], at: usize) -> bool {
+    lines[at] > LINE_DIGITS_MAX
+        && groups.list[at].len() < 3
+        && groups.list.get(at + 1).is_some_and(|next| !matches!(next.tie, Tie::None | Tie::Line | Tie::Comma))
 }
 
 /// Digits of the line of tied groups that each group stands in.

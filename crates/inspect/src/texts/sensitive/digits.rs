@@ -22,9 +22,10 @@ pub(super) struct Group {
 }
 
 /// What stands between two groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tie {
     /// Words, or too much else: two numbers.
+    #[default]
     None,
     Space,
     Line,
@@ -50,60 +51,44 @@ pub(super) struct Groups {
 
 impl Groups {
     pub fn of(text: &str) -> Groups {
-        let mut groups = Groups::default();
-        let mut open: Option<Group> = None;
-        // What was seen since the last group: its tie so far, and how many characters.
-        let (mut tie, mut between) = (Tie::None, 0usize);
-        let mut last_was_letter = false;
-        for (at, c) in text.char_indices() {
-            if let Some(value) = digit(c) {
-                groups.digits.push(value);
-                let end = at + c.len_utf8();
-                match &mut open {
-                    Some(group) => {
-                        group.last += 1;
-                        group.end = end;
-                    }
-                    None => {
-                        let first = groups.digits.len() - 1;
-                        let tie = if groups.list.is_empty() { Tie::None } else { tie };
-                        let group = Group {
-                            first,
-                            last: first + 1,
-                            start: at,
-                            end,
-                            glued_before: last_was_letter,
-                            glued_after: false,
-                            tie,
-                        };
-                        open = Some(group);
-                    }
+        let bytes = text.as_bytes();
+        let mut reader = Reader::default();
+        let mut at = 0;
+        while at < bytes.len() {
+            let byte = bytes[at];
+            if byte.is_ascii_digit() {
+                reader.digit(byte - b'0', at, at + 1);
+                at += 1;
+            } else if byte.is_ascii() {
+                if reader.is_idle() {
+                    // Most of most texts: nothing here ties numbers to each other.
+                    let rest = &bytes[at..];
+                    let run = rest.iter().position(|b| b.is_ascii_digit() || !b.is_ascii()).unwrap_or(rest.len());
+                    at += run;
+                    reader.last_was_letter = bytes[at - 1].is_ascii_alphanumeric();
+                } else {
+                    reader.other(char::from(byte), byte.is_ascii_alphanumeric());
+                    at += 1;
                 }
-                last_was_letter = false;
-                continue;
-            }
-            if is_invisible(c) {
-                // The sign that makes a key cap of a digit belongs to the digit.
-                if let Some(group) = &mut open {
-                    group.end = at + c.len_utf8();
-                }
-                continue;
-            }
-            let letter = c.is_alphanumeric();
-            if let Some(mut group) = open.take() {
-                group.glued_after = letter;
-                groups.list.push(group);
-                (tie, between) = (tie_of(c), 1);
-            } else if between < SEPARATOR_CHARS_MAX && tie != Tie::None {
-                tie = join(tie, tie_of(c));
-                between += 1;
             } else {
-                tie = Tie::None;
+                let c = text[at..].chars().next().unwrap_or('\u{fffd}');
+                let end = at + c.len_utf8();
+                match digit(c) {
+                    Some(value) => reader.digit(value, at, end),
+                    None if is_invisible(c) => reader.invisible(end),
+                    None => reader.other(c, c.is_alphanumeric()),
+                }
+                at = end;
             }
-            last_was_letter = letter;
         }
-        groups.list.extend(open);
-        groups
+        reader.groups.list.extend(reader.open);
+        reader.groups
+    }
+
+    /// How many digits stand in the group at `at` and the `count - 1` after it, tied or not.
+    pub fn digits_within(&self, at: usize, count: usize) -> usize {
+        let last = (at + count).min(self.list.len()) - 1;
+        self.list[last].last - self.list[at].first
     }
 
     pub fn of_group(&self, group: &Group) -> &[u8] {
@@ -121,6 +106,67 @@ impl Groups {
             groups.iter().zip(shape).all(|(group, length)| group.len() == *length)
                 && groups[1..].iter().all(|group| !matches!(group.tie, Tie::None | Tie::Comma) && !group.glued_before)
         })
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    groups: Groups,
+    open: Option<Group>,
+    /// What was seen since the last group: its tie so far, and how many characters.
+    tie: Tie,
+    between: usize,
+    last_was_letter: bool,
+}
+
+impl Reader {
+    /// Whether only a digit, or a sign that belongs to one, changes anything.
+    fn is_idle(&self) -> bool {
+        self.open.is_none() && self.tie == Tie::None
+    }
+
+    fn digit(&mut self, value: u8, at: usize, end: usize) {
+        self.groups.digits.push(value);
+        match &mut self.open {
+            Some(group) => {
+                group.last += 1;
+                group.end = end;
+            }
+            None => {
+                let first = self.groups.digits.len() - 1;
+                self.open = Some(Group {
+                    first,
+                    last: first + 1,
+                    start: at,
+                    end,
+                    glued_before: self.last_was_letter,
+                    glued_after: false,
+                    tie: self.tie,
+                });
+            }
+        }
+        self.last_was_letter = false;
+    }
+
+    /// The sign that makes a key cap of a digit belongs to the digit.
+    fn invisible(&mut self, end: usize) {
+        if let Some(group) = &mut self.open {
+            group.end = end;
+        }
+    }
+
+    fn other(&mut self, c: char, letter: bool) {
+        if let Some(mut group) = self.open.take() {
+            group.glued_after = letter;
+            self.groups.list.push(group);
+            (self.tie, self.between) = (if letter { Tie::None } else { tie_of(c) }, 1);
+        } else if self.between < SEPARATOR_CHARS_MAX && self.tie != Tie::None {
+            self.tie = join(self.tie, tie_of(c));
+            self.between += 1;
+        } else {
+            self.tie = Tie::None;
+        }
+        self.last_was_letter = letter;
     }
 }
 

@@ -53,12 +53,21 @@ const OTHER_WORDS: [&str; 33] = [
     "contato",
 ];
 
+/// Groups that a number is written in, at most, and its digits, at least.
+const GROUPS_MAX: usize = 5;
+const DIGITS_MIN: usize = 7;
+
 pub(super) fn find(text: &str, groups: &Groups, found: &mut Vec<Sensitive>) {
     let taken = found.iter().map(|one| one.span).collect::<Vec<_>>();
     let from = found.len();
     for at in 0..groups.list.len() {
         if found.len() - from >= SPANS_MAX {
             break;
+        }
+        // No number begins right after a letter, none has fewer digits or stands in more groups; asked first, for a text may
+        // be all letters and digits by turns, or one digit after the other.
+        if groups.list[at].glued_before || groups.digits_within(at, GROUPS_MAX) < DIGITS_MIN {
+            continue;
         }
         let start = groups.list[at].start;
         if taken.iter().any(|span| span.0 <= start && start < span.1)
@@ -74,10 +83,6 @@ pub(super) fn find(text: &str, groups: &Groups, found: &mut Vec<Sensitive>) {
 }
 
 fn number_at(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
-    // No number begins right after a letter; asked first, for a text may be all letters and digits by turns.
-    if groups.list[at].glued_before {
-        return None;
-    }
     in_shape(text, groups, at).or_else(|| rut_at(text, groups, at)).or_else(|| named_document(text, groups, at))
 }
 
@@ -281,11 +286,11 @@ fn named_document(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
     // Cheap before costly: how long is the tied number at all?
     let mut to = at + 1;
     while groups.list.get(to).is_some_and(|next| matches!(next.tie, Tie::Dot | Tie::Dash | Tie::Slash | Tie::Space))
-        && to - at < 5
+        && to - at < GROUPS_MAX
     {
         to += 1;
     }
-    if groups.between(at, to).len() < 7 {
+    if groups.between(at, to).len() < DIGITS_MIN {
         return None;
     }
     let seen = words_before(text, group.start, 3);
@@ -314,7 +319,17 @@ fn named_document(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
 
 /// Numbers with letters: DNI and NIE, CURP, RFC, the alphanumeric CNPJ.
 fn mixed(text: &str, found: &mut Vec<Sensitive>, from: usize) {
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'/' | b'&');
+    const CHARS_MIN: usize = 9;
+    const INSIDE: [bool; 256] = {
+        let mut inside = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let b = byte as u8;
+            inside[byte] = b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'/' | b'&');
+            byte += 1;
+        }
+        inside
+    };
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() && found.len() - from < SPANS_MAX {
@@ -322,14 +337,19 @@ fn mixed(text: &str, found: &mut Vec<Sensitive>, from: usize) {
             at += 1;
             continue;
         }
-        let length = bytes[at..].iter().take_while(|byte| inside(**byte)).count();
+        let rest = &bytes[at..];
+        let length = rest.iter().position(|byte| !INSIDE[usize::from(*byte)]).unwrap_or(rest.len());
+        if length < CHARS_MIN {
+            at += length;
+            continue;
+        }
         let chunk = text[at..at + length].trim_end_matches(['.', '-', '/', '&']);
         // Ñ and other letters right beside it make it a word. Asked last: it reads Unicode's tables.
         let alone = || {
             !text[..at].chars().next_back().is_some_and(char::is_alphanumeric)
                 && !text[at + length..].chars().next().is_some_and(char::is_alphanumeric)
         };
-        if (9..=18).contains(&chunk.len()) && chunk.bytes().any(|byte| byte.is_ascii_digit()) && alone() {
+        if (CHARS_MIN..=18).contains(&chunk.len()) && chunk.bytes().any(|byte| byte.is_ascii_digit()) && alone() {
             let span = (at, at + chunk.len());
             let free = found.iter().all(|one| one.span.1 <= span.0 || span.1 <= one.span.0);
             if free && let Some((rule, evidence)) = mixed_kind(text, at, chunk) {

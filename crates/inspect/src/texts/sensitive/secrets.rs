@@ -3,6 +3,8 @@
 use super::{SPANS_MAX, Sensitive};
 use crate::texts::words::{Words, boundary_before};
 use guarita_rules::texts::WordKind;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 const PASSWORD: &str = "texts/password";
 const CODE: &str = "texts/one-time-code";
@@ -98,14 +100,25 @@ pub(super) fn find(text: &str, words: &Words, found: &mut Vec<Sensitive>) {
 
 /// `-----BEGIN … PRIVATE KEY-----` to its end, or to the text's where it was cut.
 fn keys(text: &str, found: &mut Vec<Sensitive>) {
-    let mut at = 0;
-    let mut count = 0;
+    const LINE_BYTES_MAX: usize = 80;
+    static MARKS: LazyLock<[Finder<'static>; 2]> =
+        LazyLock::new(|| [Finder::new("-----BEGIN "), Finder::new("PRIVATE KEY")]);
+    let [begins, names] = &*MARKS;
+    let next = |mark: &Finder<'_>, from: usize| mark.find(&text.as_bytes()[from..]).map(|at| from + at);
+    // Both marks are looked for once from here to the end, however often one of them stands there without the other.
+    let (mut at, mut count, mut name) = (0, 0, 0);
     while count < SPANS_MAX
-        && let Some(begin) = text[at..].find("-----BEGIN ").map(|begin| at + begin)
+        && let Some(begin) = next(begins, at)
     {
-        let line = &text[begin..boundary_before(text, begin + 80)];
         at = begin + 11;
-        if !line.contains("PRIVATE KEY") {
+        if name < at {
+            match next(names, at) {
+                Some(found) => name = found,
+                None => return,
+            }
+        }
+        if name + 11 > boundary_before(text, begin + LINE_BYTES_MAX) {
+            at = at.max(boundary_before(text, name.saturating_sub(LINE_BYTES_MAX)));
             continue;
         }
         let end = text[at..].find("-----END ").map_or(text.len(), |end| {
@@ -137,9 +150,9 @@ fn tokens(text: &str, found: &mut Vec<Sensitive>) {
         ("sk-", 40),
     ];
     let mut count = 0;
-    for (at, chunk) in chunks(text) {
-        if chunk.len() < 20 || count >= SPANS_MAX {
-            continue;
+    for (at, chunk) in chunks(text, 20) {
+        if count >= SPANS_MAX {
+            return;
         }
         let Some(begin) = BEGINNINGS.iter().find(|(begin, length)| chunk.starts_with(begin) && chunk.len() >= *length)
         else {
@@ -153,11 +166,47 @@ fn tokens(text: &str, found: &mut Vec<Sensitive>) {
     }
 }
 
-/// Words between white space and quotes, with their place.
-fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let parts = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '=' | '<' | '>' | ',' | ';' | '(' | ')');
-    let start = text.as_ptr() as usize;
-    text.split(parts).filter(|chunk| !chunk.is_empty()).map(move |chunk| (chunk.as_ptr() as usize - start, chunk))
+/// What is between white space and quotes, of this many bytes or more, with its place.
+fn chunks(text: &str, bytes_min: usize) -> impl Iterator<Item = (usize, &str)> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < bytes.len() {
+            let start = at;
+            while at < bytes.len() && parted_at(text, bytes[at], at) == 0 {
+                at += 1;
+            }
+            let end = at;
+            at += if at < bytes.len() { parted_at(text, bytes[at], at) } else { 0 };
+            if end - start >= bytes_min {
+                return Some((start, &text[start..end]));
+            }
+        }
+        None
+    })
+}
+
+/// Length of the character at byte `at` if it parts chunks; 0 if it does not.
+fn parted_at(text: &str, byte: u8, at: usize) -> usize {
+    const PARTS: [u8; 256] = {
+        // 2: of the characters that begin so some are blanks.
+        let mut parts = [0; 256];
+        let marks = b"\t\n\x0b\x0c\r \"'`=<>,;()";
+        let mut i = 0;
+        while i < marks.len() {
+            parts[marks[i] as usize] = 1;
+            i += 1;
+        }
+        parts[0xc2] = 2;
+        parts[0xe1] = 2;
+        parts[0xe2] = 2;
+        parts[0xe3] = 2;
+        parts
+    };
+    match PARTS[usize::from(byte)] {
+        2 => text[at..].chars().next().filter(|c| c.is_whitespace()).map_or(0, char::len_utf8),
+        parts => usize::from(parts),
+    }
 }
 
 /// `minha senha é gato123`, `código de verificação: 482 913`.
