@@ -284,10 +284,11 @@ async fn operate(world: World, spool: Arc<dyn Spool>) {
     }
 }
 
-/// New signatures come now and then.
+/// New signatures come now and then; in some lives so often that they change between two looks at one content, or during one.
 async fn load_signatures(world: World) {
+    let often = world.chance(|chance| chance.happens(300));
     loop {
-        let wait = world.chance(|chance| chance.within(1_000..120_000));
+        let wait = world.chance(|chance| chance.within(if often { 50..3_000 } else { 1_000..120_000 }));
         tokio::time::sleep(Duration::from_millis(wait)).await;
         let mut state = world.lock();
         state.signatures += 1;
