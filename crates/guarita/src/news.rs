@@ -218,7 +218,7 @@ async fn look(inner: &Inner, alerts: &Alerts, before: HashSet<String>) -> HashSe
     names
 }
 
-fn free_bytes(folder: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(stat.f_bavail * stat.f_frsize)
 }

@@ -280,6 +280,7 @@ async fn a_full_spool_refuses_appends_and_takes_them_again_once_there_is_room() 
         assert!(stored < 100);
     };
     assert!(matches!(full, SpoolError::Full) && stored > 20, "{stored}");
+    assert!(matches!(spool.writable().await, Err(SpoolError::Full)), "what is left takes no message");
     // What ends a claim still goes, and makes room.
     for _ in 0..stored {
         let claimed = spool.claim(T, LEASE, 9).await.unwrap().remove(0);

@@ -301,6 +301,9 @@ async fn disk_full_answers_503_and_recovers() {
         }
     }
     assert!(refused, "a full disk was never noticed");
+    let (status, told) = rig.console_get("/readyz").await;
+    assert_eq!(status, 503, "{told}");
+    assert!(told.contains("free space in"), "{told}");
     std::fs::remove_file(mount.path().join("ballast")).unwrap();
     let end = std::time::Instant::now() + Duration::from_secs(30);
     let body = payload::whatsapp(&ana(), "wamid.F2", 3, payload::text("depois")).to_string();

@@ -75,6 +75,8 @@ pub(super) struct Change<'a> {
 
 /// What the database itself costs for an entry, beside its content.
 const ROW_BYTES: u64 = 400;
+/// Less room than this is none: a message of ordinary size would be refused.
+const PROBE_BYTES: u64 = 64 * 1024;
 /// The longest error text kept.
 const ERROR_CHARS_MAX: usize = 400;
 
@@ -93,7 +95,7 @@ impl Change<'_> {
             Command::EraseEntry { id, .. } => self.erase(id),
             Command::Probe { .. } => {
                 self.conn.prepare_cached("UPDATE progress SET probed_ms = probed_ms + 1")?.execute([])?;
-                Ok(if self.room == 0 { Outcome::Refused(SpoolError::Full) } else { Outcome::Done })
+                Ok(if self.room < PROBE_BYTES { Outcome::Refused(SpoolError::Full) } else { Outcome::Done })
             }
         }
     }
