@@ -354,7 +354,7 @@ async fn replay(State(desk): Shared, Caller(actor): Caller, Asked(asked): Asked<
 }
 
 async fn rules(State(desk): Shared, Caller(actor): Caller) -> Given<crate::Rules> {
-    Ok(Answer(desk.rules(&actor)?))
+    Ok(Answer(desk.rules(&actor, None)?))
 }
 
 /// One of the two.

@@ -131,7 +131,8 @@ pub trait Gateway: Send + Sync {
         Box::pin(async { self.readiness().await.checks })
     }
 
-    fn rules(&self) -> Rules;
+    /// Titles and reasons in `language` (`pt-BR en es`), in the operator's where it is none of them.
+    fn rules(&self, language: Option<&str>) -> Rules;
     fn try_text(&self, text: String) -> Answer<'_, Result<Tried, String>>;
     fn try_url(&self, url: String) -> Answer<'_, Result<Tried, String>>;
     fn try_file(&self, name: String, bytes: Vec<u8>) -> Answer<'_, Result<Tried, String>>;

@@ -70,12 +70,17 @@ impl Gateway for StandInGateway {
             uptime_seconds: 86_400,
         }
     }
-    fn rules(&self) -> Rules {
+    fn rules(&self, language: Option<&str>) -> Rules {
+        let title = match language {
+            Some("pt-BR") => "Título de",
+            Some("es") => "Título en español de",
+            _ => "Title of",
+        };
         let rule = |id: &str, category: &str, severity: &str, shadow, hits| RuleInfo {
             id: id.into(),
             category: category.into(),
             severity: severity.into(),
-            title: format!("Title of {id}"),
+            title: format!("{title} {id}"),
             why: "Why this matters.".into(),
             shadow,
             written: "links/hosts.toml:12".into(),

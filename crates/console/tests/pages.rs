@@ -79,6 +79,16 @@ async fn every_page_opens_in_each_language_with_its_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rules_are_told_in_the_reader_s_language() {
+    let console = console().await;
+    let (cookie, _) = console.session("viewer").await;
+    for (language, title) in [("pt-BR", "Título de"), ("en", "Title of"), ("es", "Título en español de")] {
+        let text = get(&console, &format!("{cookie}; guarita_lang={language}"), "/rules").await.text();
+        assert!(text.contains(title), "{language}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_words_stay_words() {
     let console = console().await;
     let (cookie, _) = console.session("admin").await;

@@ -67,8 +67,9 @@ impl Gateway for Inner {
         })
     }
 
-    fn rules(&self) -> Rules {
+    fn rules(&self, language: Option<&str>) -> Rules {
         let set = self.pipeline.brains().rules;
+        let language = language.and_then(guarita_rules::Language::from_tag).unwrap_or(set.language);
         let mut hits = self.pipeline.hits();
         let known = set.all().into_iter().map(|rule| {
             let hit = hits.remove(&rule.id);
@@ -76,8 +77,8 @@ impl Gateway for Inner {
                 id: rule.id.clone(),
                 category: rule.category.to_string(),
                 severity: rule.severity.to_string(),
-                title: rule.title.get(set.language).to_owned(),
-                why: rule.why.get(set.language).to_owned(),
+                title: rule.title.get(language).to_owned(),
+                why: rule.why.get(language).to_owned(),
                 shadow: rule.shadow,
                 written: format!("{}:{}", rule.file, rule.line),
                 hits: hit.map_or(0, |hit| hit.count),
@@ -226,7 +227,7 @@ impl Gateway for NoGateway {
     fn snapshot(&self) -> Snapshot {
         Snapshot { scanner: NOT_RUNNING.into(), ..Snapshot::default() }
     }
-    fn rules(&self) -> Rules {
+    fn rules(&self, _: Option<&str>) -> Rules {
         Rules::default()
     }
     fn try_text(&self, _: String) -> Answer<'_, Result<Tried, String>> {

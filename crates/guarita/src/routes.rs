@@ -129,12 +129,7 @@ impl Plan {
                         policy: policy.clone(),
                         annotate: entry.annotate,
                         withheld_as: entry.withheld_as,
-                        notice_language: match route.notice_language {
-                            Language::Portuguese => "pt-BR",
-                            Language::English => "en",
-                            Language::Spanish => "es",
-                        }
-                        .into(),
+                        notice_language: route.notice_language.tag().into(),
                         graph_token: route.telegram.as_ref().map_or(&route.graph_token, |bot| &bot.token).clone(),
                         first_contact: route.door.limits.first_contact,
                         keep: route.keep,

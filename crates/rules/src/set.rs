@@ -25,6 +25,23 @@ pub enum Language {
     Spanish,
 }
 
+impl Language {
+    pub const ALL: [Language; 3] = [Language::Portuguese, Language::English, Language::Spanish];
+
+    /// As in settings: `pt-BR en es`.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Language::Portuguese => "pt-BR",
+            Language::English => "en",
+            Language::Spanish => "es",
+        }
+    }
+
+    pub fn from_tag(tag: &str) -> Option<Language> {
+        Language::ALL.into_iter().find(|language| language.tag() == tag)
+    }
+}
+
 /// A line in three languages.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,9 +14,10 @@ pub const TRY_FILE_BYTES_MAX: usize = 20 * 1024 * 1024;
 const AUDIT_ROWS_MAX: usize = 200;
 
 impl Desk {
-    pub fn rules(&self, actor: &Actor) -> Done<Rules> {
+    /// The rules in the words of `language` (`pt-BR en es`); of the operator's where none is named.
+    pub fn rules(&self, actor: &Actor, language: Option<&str>) -> Done<Rules> {
         self.need(actor, Scope::Read)?;
-        Ok(self.gateway.rules())
+        Ok(self.gateway.rules(language))
     }
 
     pub async fn try_text(&self, actor: &Actor, text: String) -> Done<Tried> {
