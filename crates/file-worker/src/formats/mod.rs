@@ -10,6 +10,7 @@ pub(crate) mod bytes;
 mod commands;
 mod der;
 mod html;
+mod jpeg;
 mod links;
 mod lnk;
 pub(crate) mod markup;

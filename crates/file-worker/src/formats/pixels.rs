@@ -2,10 +2,11 @@
 //! a bomb, and never decoded.
 
 use super::bytes::{u16_be, u16_le, u32_be, u32_le};
+use super::jpeg;
 use super::qr::PIXELS_MAX;
 use super::report::Report;
 use guarita_message::{FileClass, GapReason};
-use image::{ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -16,38 +17,98 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 const PIXELS_HONEST_MAX: u64 = 220_000_000;
 /// Pixels for each byte of file beyond which the picture is empty and only meant to fill memory.
 const PIXELS_PER_BYTE_MAX: u64 = 150;
+/// A picture whose grey values can be had.
+pub enum Opened {
+    /// Each when it is asked for.
+    InParts(Box<jpeg::Picture>),
+    Whole {
+        width: usize,
+        height: usize,
+        luma: Vec<u8>,
+    },
+}
 
-/// Width, height and grey values; `None` where it cannot or need not be decoded.
-pub fn luma(data: &[u8], report: &mut dyn Report) -> Option<(usize, usize, Vec<u8>)> {
+/// `None` where it cannot or need not be decoded. What has a side longer than `side_max` is given whole: it is shrunk
+/// before anything is looked for, which takes all of its pixels.
+pub fn open(data: &[u8], side_max: usize, report: &mut dyn Report) -> Option<Opened> {
     let format = image::guess_format(data).ok()?;
     let (width, height) = size(data, format)?;
     if pixels(width, height) > PIXELS_MAX as u64 || !report.spend(width.saturating_mul(height)) {
         return None;
     }
     match format {
-        ImageFormat::Jpeg => jpeg_luma(data),
-        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Gif | ImageFormat::Bmp => {
-            let mut reader = ImageReader::with_format(Cursor::new(data), format);
-            let mut limits = Limits::default();
-            limits.max_alloc = Some(PIXELS_MAX as u64 * 8);
-            reader.limits(limits);
-            let grey = reader.decode().ok()?.into_luma8();
-            let (width, height) = grey.dimensions();
-            Some((usize::try_from(width).ok()?, usize::try_from(height).ok()?, grey.into_raw()))
+        ImageFormat::Jpeg => {
+            let in_parts = if width.max(height) <= side_max { jpeg::Picture::read(data, width * height) } else { None };
+            in_parts.map(|picture| Opened::InParts(Box::new(picture))).or_else(|| jpeg_luma(data))
         }
+        ImageFormat::Png => png_luma(data).or_else(|| any_luma(data, format)),
+        ImageFormat::WebP | ImageFormat::Gif | ImageFormat::Bmp => any_luma(data, format),
         _ => None,
     }
 }
 
-fn jpeg_luma(data: &[u8]) -> Option<(usize, usize, Vec<u8>)> {
+/// Row by row, so that the colours are never there as a whole. `None` where rows do not come in their order.
+fn png_luma(data: &[u8]) -> Option<Opened> {
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(data), png::Limits { bytes: PIXELS_MAX * 8 });
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
+    decoder.set_ignore_text_chunk(true);
+    // Whoever shows it does not care for sums either.
+    decoder.ignore_checksums(true);
+    let mut reader = decoder.read_info().ok()?;
+    if reader.info().interlaced {
+        return None;
+    }
+    let (width, height) = (super::bytes::index(reader.info().width), super::bytes::index(reader.info().height));
+    let samples = reader.output_color_type().0.samples();
+    let mut luma = Vec::with_capacity(width * height);
+    for _ in 0..height {
+        add_luma(reader.next_row().ok()??.data(), samples, &mut luma);
+    }
+    Some(Opened::Whole { width, height, luma })
+}
+
+fn any_luma(data: &[u8], format: ImageFormat) -> Option<Opened> {
+    let mut reader = ImageReader::with_format(Cursor::new(data), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(PIXELS_MAX as u64 * 8);
+    reader.limits(limits);
+    let picture = reader.decode().ok()?;
+    let (width, height) = (super::bytes::index(picture.width()), super::bytes::index(picture.height()));
+    let luma = match &picture {
+        DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) | DynamicImage::ImageLumaA8(_) => {
+            let mut luma = Vec::with_capacity(width * height);
+            add_luma(picture.as_bytes(), usize::from(picture.color().channel_count()), &mut luma);
+            luma
+        }
+        _ => picture.into_luma8().into_raw(),
+    };
+    Some(Opened::Whole { width, height, luma })
+}
+
+/// Grey values of pixels of one to four bytes: grey or red, green and blue, and how opaque, which does not matter here.
+fn add_luma(pixels: &[u8], samples: usize, luma: &mut Vec<u8>) {
+    // Parts of 65,536, as in sRGB.
+    let grey = |r: u8, g: u8, b: u8| {
+        ((u32::from(r) * 13_933 + u32::from(g) * 46_871 + u32::from(b) * 4_732 + 32_768) >> 16) as u8
+    };
+    match samples {
+        1 => luma.extend_from_slice(pixels),
+        2 => luma.extend(pixels.as_chunks::<2>().0.iter().map(|[grey, _]| *grey)),
+        3 => luma.extend(pixels.as_chunks::<3>().0.iter().map(|[r, g, b]| grey(*r, *g, *b))),
+        4 => luma.extend(pixels.as_chunks::<4>().0.iter().map(|[r, g, b, _]| grey(*r, *g, *b))),
+        _ => {}
+    }
+}
+
+fn jpeg_luma(data: &[u8]) -> Option<Opened> {
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(ColorSpace::Luma)
         .set_max_width(1 << 16)
         .set_max_height(1 << 16);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
-    let grey = decoder.decode().ok()?;
+    let luma = decoder.decode().ok()?;
     let (width, height) = decoder.dimensions()?;
-    Some((width, height, grey))
+    Some(Opened::Whole { width, height, luma })
 }
 
 /// States a picture that is meant to fill memory.
@@ -121,7 +182,7 @@ mod tests {
             let mut seen = Seen::default();
             judge_size(&png_header(width, height), &mut seen);
             assert_eq!(seen.has("files/image-bomb"), bomb, "{width} × {height}");
-            assert!(luma(&png_header(width, height), &mut seen).is_none());
+            assert!(open(&png_header(width, height), 1600, &mut seen).is_none());
         };
         check(60_000, 60_000, true);
         check(30_000, 30_000, true);
@@ -136,7 +197,7 @@ mod tests {
             [&b"\xff\xd8"[..], b"\xff\xd8\xff", b"\xff\xd8\xff\xff\xff\xff", b"GIF89a", b"BM", b"\x89PNG\r\n\x1a\n"]
         {
             judge_size(data, &mut Seen::default());
-            assert!(luma(data, &mut Seen::default()).is_none());
+            assert!(open(data, 1600, &mut Seen::default()).is_none());
         }
     }
 }
