@@ -75,6 +75,9 @@ pub struct Hits {
 
 /// Rules whose hits are counted.
 const HITS_MAX: usize = 5_000;
+/// How long an attempt whose lease ran out waits to be leased again: several rounds of the loop that claims.
+const LEASE_AGAIN_EVERY: Duration = Duration::from_millis(100);
+const LEASE_AGAIN_TRIES: u32 = 30;
 /// How many of a conversation's last messages may hold an archive's password.
 const PASSWORD_MESSAGES_MAX: usize = 5;
 /// A body above this is judged off the event loop.
@@ -251,7 +254,20 @@ impl Pipeline {
             },
         };
         let finish = self.deliver(route, &claimed, decided, stages).await;
-        Ok(spool.finish(self.parts.now_ms(), &claimed.id, finish).await?)
+        self.finish_delivery(&claimed.id, finish).await
+    }
+
+    /// What came of an attempt. When the clock was set forward during it, the lease is over although this process works on the
+    /// entry alone; claims go on meanwhile, and the next one leases it to us again. Not to wait for that would send it twice.
+    async fn finish_delivery(&self, id: &DeliveryId, finish: Finish) -> Result<(), Fault> {
+        let mut tries_left = LEASE_AGAIN_TRIES;
+        loop {
+            match self.parts.spool.finish(self.parts.now_ms(), id, finish.clone()).await {
+                Err(SpoolError::LeaseLost(_)) if tries_left > 0 => tries_left -= 1,
+                result => return Ok(result?),
+            }
+            tokio::time::sleep(LEASE_AGAIN_EVERY).await;
+        }
     }
 
     /// Stored, but not let through: nothing of it is looked at, and nothing goes out until a person releases it.

@@ -315,3 +315,52 @@ async fn disk_full_answers_503_and_recovers() {
     drop(rig);
     let _ = Command::new("umount").args(["-l", &path]).status();
 }
+
+/// A real clock under a real gateway, set forward by hours and back by days between the messages of one conversation.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_loses_repeats_and_reorders_nothing() {
+    let Some(library) = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+        .map(|machine| format!("/usr/lib/{machine}/faketime/libfaketimeMT.so.1"))
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists())
+    else {
+        eprintln!("SKIPPED: libfaketime is not installed");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let clock = folder.path().join("clock");
+    let set = |offset: &str| {
+        // Renamed into place: the library must never read half of it.
+        std::fs::write(folder.path().join("new"), offset).unwrap();
+        std::fs::rename(folder.path().join("new"), &clock).unwrap();
+    };
+    set("+0s");
+    let mut rig = Rig::prepare(None).await;
+    rig.launch(&[
+        ("GUARITA__CLAMAV__ADDRESS", "unix:/nowhere"),
+        ("LD_PRELOAD", &library),
+        ("FAKETIME_TIMESTAMP_FILE", &clock.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ])
+    .await;
+    let mut sent = Vec::new();
+    for (round, offset) in ["+0s", "+5h", "+9d", "-2d", "+1s", "-30d", "+0s"].into_iter().enumerate() {
+        set(offset);
+        for number in 0..4 {
+            let id = format!("wamid.T{round}.{number}");
+            let body = payload::whatsapp(&ana(), &id, round as u64 + 1, payload::text("que horas são?"));
+            // The clock also moves while some are on their way.
+            rig.deliver(&body).await;
+            rig.deliver(&body).await;
+            sent.push(id);
+        }
+    }
+    rig.arrived(sent.last().unwrap()).await;
+    let got: Vec<String> =
+        rig.backend.received().iter().map(|one| one.message()["id"].as_str().unwrap().to_owned()).collect();
+    let log = rig.log();
+    assert_eq!(got, sent, "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+}
