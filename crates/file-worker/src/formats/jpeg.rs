@@ -123,17 +123,18 @@ impl Blocks {
                 odd[x] += sums[wave + 1] * waves.across[wave + 1][x];
             }
         }
-        let mut out = [0f32; SIDE];
+        let mut out = [0; SIDE];
         for x in 0..4 {
-            out[x] = even[x] + odd[x];
-            out[SIDE - 1 - x] = even[x] - odd[x];
+            out[x] = grey(even[x] + odd[x]);
+            out[SIDE - 1 - x] = grey(even[x] - odd[x]);
         }
-        out.map(grey)
+        out
     }
 }
 
 /// Coefficients stand around the middle grey. A sum with 2^23 has the rounded number in its last bits, which costs less than
 /// a conversion that must think of what is no number.
+#[inline(always)]
 fn grey(value: f32) -> u8 {
     ((value + 128.0).clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }

@@ -19,8 +19,8 @@ const SIDE_MAX: usize = 1600;
 const SIDE_SMALL: usize = 300;
 /// No code has fewer modules.
 const SIDE_MIN: usize = 21;
-/// Pixels of possible codes that are tried in the smallest picture; it may be all code.
-const PIXELS_TRIED_MIN: usize = 200_000;
+/// Pixels of possible codes, enlarged ones included, that are tried in the smallest picture.
+const PIXELS_TRIED_MIN: usize = 400_000;
 /// Codes with larger modules gain nothing from being enlarged.
 const SMALL_MODULE_PIXELS: usize = 3;
 
@@ -76,7 +76,9 @@ fn read(grey: &mut dyn Grey, codes: &mut Vec<String>, report: &mut dyn Report) {
             if done.iter().any(|done| corners.all().iter().all(|finder| done.holds(finder))) || w.max(h) > SIDE_MAX {
                 continue;
             }
-            let Some(left) = budget.checked_sub(w * h).filter(|_| !report.stop()) else { break };
+            let times = enlargement(w, h, corners.module());
+            let cost = w * h + if times > 1 { w * h * times * times } else { 0 };
+            let Some(left) = budget.checked_sub(cost).filter(|_| !report.stop()) else { break };
             budget = left;
             if decode_enlarged(w, h, &part(grey, &frame, inverted), corners.module(), codes) {
                 done.push(frame);
@@ -108,15 +110,24 @@ fn part(grey: &mut dyn Grey, frame: &Frame, inverted: bool) -> Vec<u8> {
 
 /// Whether there was a code, as it is or, where its modules are small, enlarged.
 fn decode_enlarged(width: usize, height: usize, luma: &[u8], module: usize, codes: &mut Vec<String>) -> bool {
-    let side = width.max(height);
     if decode(width, height, luma, codes) {
         return true;
     }
-    if side > SIDE_MAX / 2 || module > SMALL_MODULE_PIXELS {
+    let times = enlargement(width, height, module);
+    if times == 1 {
         return false;
     }
-    let (width, height, larger) = enlarge(width, height, luma, if side <= SIDE_SMALL { 4 } else { 2 });
+    let (width, height, larger) = enlarge(width, height, luma, times);
     decode(width, height, &larger, codes)
+}
+
+/// How many times as large something is looked at again.
+fn enlargement(width: usize, height: usize, module: usize) -> usize {
+    match width.max(height) {
+        side if side > SIDE_MAX / 2 || module > SMALL_MODULE_PIXELS => 1,
+        side if side <= SIDE_SMALL => 4,
+        _ => 2,
+    }
 }
 
 /// Grey values that are asked for by row or by place.
