@@ -9,7 +9,7 @@ DATA holds `malicious.tsv` and `benign.tsv` with the columns url, source, kind (
 The n-grams and the hand-made features come from the product's own code (the example `link_features`), so that what is
 learned is what is later looked at.
 
-Two stages. A logistic regression over hashed n-grams, its weights kept as 8-bit numbers; then boosted trees over the
+Two stages. A logistic regression over hashed n-grams and one over hashed signs of form, their weights kept as 8-bit numbers; then boosted trees over the
 n-grams' sums by part of the link and the hand-made features. The trees see sums of links their regression was not
 trained on (each half of the domains is summed by what was learned from the other), as they will in use. Registrable
 domains are dealt into five parts; `--measured N` of them are held out in turn, and the figures printed and the scale of
@@ -34,7 +34,11 @@ import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
 BITS = 20
-CHANNELS = 5
+CHANNELS = 6
+# The channel of the signs of form (crates/inspect/src/links/shape.rs), which are learned by themselves: beside the n-grams
+# they would only be given what those leave over.
+FORM = 5
+FORM_BITS = 18
 FOLDS = 5
 # Terms: no commercial use.
 NEVER = ("openphish", "cloudflare")
@@ -105,22 +109,32 @@ class Grams:
 
     def __init__(self, counts, channels, hashes):
         rows = numpy.repeat(numpy.arange(len(counts)), counts)
-        columns = (hashes & ((1 << BITS) - 1)).astype(numpy.int64)
         numbers = numpy.zeros((len(counts), CHANNELS), numpy.float32)
         numpy.add.at(numbers, (rows, channels), 1)
         values = (1 / numpy.sqrt(numpy.maximum(numbers, 1)))[rows, channels].astype(numpy.float32)
-        shape = (len(counts), 1 << BITS)
-        self.all = scipy.sparse.csr_matrix((values, (rows, columns)), shape=shape)
-        self.parts = [scipy.sparse.csr_matrix((values[channels == c], (rows[channels == c], columns[channels == c])), shape=shape) for c in range(CHANNELS)]
+
+        def matrix(kept, bits):
+            columns = (hashes[kept] & ((1 << bits) - 1)).astype(numpy.int64)
+            return scipy.sparse.csr_matrix((values[kept], (rows[kept], columns)), shape=(len(counts), 1 << bits))
+
+        self.letters = matrix(channels != FORM, BITS)
+        self.parts = [matrix(channels == c, BITS if c != FORM else FORM_BITS) for c in range(CHANNELS)]
 
     def learn(self, index, labels, weights):
-        model = LogisticRegression(solver="liblinear", C=1.0, tol=0.02, max_iter=40)
-        model.fit(self.all[index], labels[index], sample_weight=weights[index])
-        return quantised(model.coef_[0])
+        """Weights of the n-grams and of the signs of form."""
+        learned = []
+        for matrix in (self.letters, self.parts[FORM]):
+            model = LogisticRegression(solver="liblinear", C=1.0, tol=0.02, max_iter=40)
+            model.fit(matrix[index], labels[index], sample_weight=weights[index])
+            learned.append(quantised(model.coef_[0]))
+        return learned
 
-    def sums(self, weights, index):
-        values, scale = weights
-        return numpy.stack([scale * (part[index] @ values.astype(numpy.float32)) for part in self.parts], 1)
+    def sums(self, learned, index):
+        columns = []
+        for channel, part in enumerate(self.parts):
+            values, scale = learned[channel == FORM]
+            columns.append(scale * (part[index] @ values.astype(numpy.float32)))
+        return numpy.stack(columns, 1)
 
 
 def quantised(weights):
@@ -167,9 +181,11 @@ def curve(benign):
     return points + [(points[-1][0] + 1.5, 0.96), (points[-1][0] + 6.0, 0.999)]
 
 
-def write(path, weights, names, trees, points):
-    values, scale = weights
-    out = bytearray(b"GLM1") + struct.pack("<I", len(values)) + struct.pack(f"<{CHANNELS}f", *[scale] * CHANNELS) + values.tobytes()
+def write(path, learned, names, trees, points):
+    scales = [learned[channel == FORM][1] for channel in range(CHANNELS)]
+    out = bytearray(b"GLM2") + struct.pack(f"<{CHANNELS}f", *scales)
+    for values, _ in learned:
+        out += struct.pack("<I", len(values)) + values.tobytes()
     out += struct.pack("<II", len(names), len(trees))
     for nodes in trees:
         out += struct.pack("<I", len(nodes))
@@ -203,7 +219,7 @@ def report(rows, scores):
 def boost(features, labels, weights, chosen, names, trees):
     data = lightgbm.Dataset(features[chosen], labels[chosen], weight=weights[chosen], feature_name=names)
     # Shallow trees: a link passes all of them within a few microseconds.
-    settings = dict(objective="binary", num_leaves=31, max_depth=7, learning_rate=0.04, min_data_in_leaf=40, feature_fraction=0.5,
+    settings = dict(objective="binary", num_leaves=31, max_depth=6, learning_rate=0.08, min_data_in_leaf=40, feature_fraction=0.5,
                     bagging_fraction=0.8, bagging_freq=1, lambda_l2=5, boost_from_average=False, verbose=-1, num_threads=1, seed=1, deterministic=True)
     return lightgbm.train(settings, data, trees)
 
@@ -223,7 +239,7 @@ def main():
     parser.add_argument("--rules", default="rules")
     parser.add_argument("--out", default="rules/links/model.bin")
     parser.add_argument("--features", default="target/release/examples/link_features")
-    parser.add_argument("--trees", type=int, default=600)
+    parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--measured", type=int, default=FOLDS, help="parts to hold out in turn")
     parser.add_argument("--looked-at", help="keep what the product's code says of the links here, and read it if it is there")
     parser.add_argument("--held-out", help="also write the weights that have not seen the held-out domains")
@@ -250,7 +266,7 @@ def main():
         rest = numpy.where(~training)[0]
         sums[rest] = grams.sums(learner, rest)
         row[:, :CHANNELS] = sums
-        row[:, CHANNELS] = sums.sum(1)
+        row[:, CHANNELS] = sums[:, :FORM].sum(1)
         booster = boost(row, labels, weights, training, names, args.trees)
         return learner, booster, booster.predict(row[rest], raw_score=True), rest
 

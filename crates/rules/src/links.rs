@@ -20,7 +20,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 
 mod model;
 
-pub use model::{CHANNELS, Fork, LEAVES, LinkModel};
+pub use model::{CHANNELS, FORM, Fork, LEAVES, LinkModel};
 
 /// What a host is known for. A host may be of several kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

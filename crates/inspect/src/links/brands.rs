@@ -2,7 +2,7 @@
 //! another suffix, or the brand's whole domain put in front of somebody else's.
 
 use super::parse::Link;
-use guarita_rules::links::{Brand, BrandWord, HostKind, LinkRules, NEAR_WORD_CHARS_MIN};
+use guarita_rules::links::{Brand, BrandWord, HostKind, HostKinds, LinkRules, NEAR_WORD_CHARS_MIN};
 
 /// How a name is borrowed, the plainest deceit first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,12 @@ const OPEN_COUNTRY_SUFFIXES: &[&str] = &[
     "st", "nu",
 ];
 
-pub(super) fn brand_signs<'r>(link: &Link, rules: &'r LinkRules, lure_in_path: bool) -> BrandSigns<'r> {
+pub(super) fn brand_signs<'r>(
+    link: &Link,
+    kinds: HostKinds,
+    rules: &'r LinkRules,
+    lure_in_path: bool,
+) -> BrandSigns<'r> {
     let mut signs = BrandSigns { official: official(link, rules), ..BrandSigns::default() };
     if signs.official.is_some() || link.ip.is_some() && link.path().len() < 2 {
         return signs;
@@ -58,7 +63,8 @@ pub(super) fn brand_signs<'r>(link: &Link, rules: &'r LinkRules, lure_in_path: b
         signs.borrowed = borrowed_in_host(link, rules, lure_in_path);
         signs.like_a_brand = signs.borrowed.is_none() && like_a_brand(link, rules);
     }
-    path_signs(link, rules, &mut signs);
+    let pages = super::features::shared_host(kinds) || kinds.has(HostKind::PersonalPages);
+    path_signs(link, pages, rules, &mut signs);
     signs
 }
 
@@ -281,20 +287,27 @@ fn misspelt(name: &str, rules: &LinkRules) -> Option<(BrandWord, bool)> {
         let start = at;
         at += token.len() + 1;
         let word = token.trim_matches(|c: char| c.is_ascii_digit());
-        if word.len() < NEAR_WORD_CHARS_MIN - 1 || word.len() > 40 || !word.is_ascii() {
-            continue;
+        if let Some(brand) = misspelt_word(word, rules) {
+            return Some((brand, start >= label_at));
         }
-        // The word itself, then the word with each letter left out, in one buffer.
-        let mut shorter = String::with_capacity(word.len());
-        for left_out in (0..=word.len()).rev() {
-            shorter.clear();
-            shorter.push_str(&word[..left_out]);
-            shorter.push_str(word.get(left_out + 1..).unwrap_or_default());
-            for number in rules.near_words.get(&shorter).into_iter().flatten() {
-                let (known, brand) = &rules.brand_patterns[usize::from(*number)];
-                if known != word && one_slip(known.as_bytes(), word.as_bytes()) {
-                    return Some((*brand, start >= label_at));
-                }
+    }
+    None
+}
+
+fn misspelt_word(word: &str, rules: &LinkRules) -> Option<BrandWord> {
+    if word.len() < NEAR_WORD_CHARS_MIN - 1 || word.len() > 40 || !word.is_ascii() {
+        return None;
+    }
+    // The word itself, then the word with each letter left out, in one buffer.
+    let mut shorter = String::with_capacity(word.len());
+    for left_out in (0..=word.len()).rev() {
+        shorter.clear();
+        shorter.push_str(&word[..left_out]);
+        shorter.push_str(word.get(left_out + 1..).unwrap_or_default());
+        for number in rules.near_words.get(&shorter).into_iter().flatten() {
+            let (known, brand) = &rules.brand_patterns[usize::from(*number)];
+            if known != word && one_slip(known.as_bytes(), word.as_bytes()) {
+                return Some(*brand);
             }
         }
     }
@@ -325,8 +338,10 @@ fn like_a_brand(link: &Link, rules: &LinkRules) -> bool {
     })
 }
 
-fn path_signs<'r>(link: &Link, rules: &'r LinkRules, signs: &mut BrandSigns<'r>) {
+/// `pages`: anyone makes pages on this host, and a folder's name is all that says whose page a copy poses as.
+fn path_signs<'r>(link: &Link, pages: bool, rules: &'r LinkRules, signs: &mut BrandSigns<'r>) {
     const PATH_BYTES_MAX: usize = 512;
+    const PATH_WORDS_MAX: usize = 12;
     let Some(search) = &rules.brand_search else { return };
     if link.tail.len() < 4 {
         return;
@@ -349,4 +364,15 @@ fn path_signs<'r>(link: &Link, rules: &'r LinkRules, signs: &mut BrandSigns<'r>)
             return;
         }
     }
+    if pages {
+        let words = path.split(|c: char| !c.is_ascii_alphabetic()).take(PATH_WORDS_MAX);
+        let slip = words.map(without_purpose).find_map(|word| misspelt_word(word, rules));
+        signs.in_path = slip.and_then(|word| rules.brands.get(usize::from(word.brand)));
+    }
+}
+
+/// `netflxhome`, `amaazonclone`: what a copy is of, without what it is for.
+fn without_purpose(word: &str) -> &str {
+    const PURPOSES: &[&str] = &["clone", "login", "signin", "home", "page", "site", "web"];
+    PURPOSES.iter().find_map(|purpose| word.strip_suffix(purpose)).unwrap_or(word)
 }

@@ -6,7 +6,7 @@
 use super::brands::{Borrowing, BrandSigns, lures_in};
 use super::checks::Target;
 use super::parse::Link;
-use guarita_rules::links::{HostKind, HostKinds, LinkRules};
+use guarita_rules::links::{FORM, HostKind, HostKinds, LinkRules};
 
 /// Names of the hand-made features; reasons in `rules/links/reasons.toml` go by them.
 pub const FEATURES: &[&str] = &[
@@ -15,6 +15,7 @@ pub const FEATURES: &[&str] = &[
     "gram_suffix",
     "gram_path",
     "gram_words",
+    "gram_form",
     "gram_total",
     "host_len",
     "label_len",
@@ -99,6 +100,30 @@ pub const FEATURES: &[&str] = &[
     "brand_consonants",
     "shared",
     "shared_lure",
+    "number_parts",
+    "year_parts",
+    "slug_hyphens",
+    "underscores",
+    "ending_kind",
+    "mixed_case_parts",
+    "last_len",
+    "trailing_slash",
+    "ampersands",
+    "path_words",
+    "longest_word",
+    "label_run",
+    "label_turns",
+    "sub_longest",
+    "sub_digits",
+    "link_len",
+    "first_len",
+    "part_again",
+    "label_back_to_letters",
+    "label_hex_share",
+    "label_rare_letters",
+    "sub_rare_letters",
+    "sub_vowel_share",
+    "sub_entropy",
 ];
 
 /// Parts of a link whose n-grams are summed apart.
@@ -146,6 +171,7 @@ pub(super) fn grams(link: &Link, kinds: HostKinds, rules: &LinkRules, mut see: i
         ngrams(&buffer, 3, 5, 0x41, |hash| see(3, hash));
         words(tail, 0x42, |hash| see(4, hash));
     }
+    super::shape::signs(link, shared, |hash| see(FORM, hash));
     let _ = rules;
 }
 
@@ -212,7 +238,7 @@ fn words(text: &str, salt: u32, mut see: impl FnMut(u32)) {
     }
 }
 
-fn hash_of(bytes: &[u8], salt: u32) -> u32 {
+pub(super) fn hash_of(bytes: &[u8], salt: u32) -> u32 {
     let start = salt.wrapping_mul(0x9e37_79b1);
     spread(
         bytes
@@ -241,7 +267,7 @@ pub(super) fn features(
     for sum in sums {
         row.put(*sum);
     }
-    row.put(sums.iter().sum());
+    row.put(sums[..FORM].iter().sum());
     host_features(&mut row, link, kinds, rules);
     row.put(flag(signs.official.is_some()));
     tail_features(&mut row, link);
@@ -271,7 +297,7 @@ fn flag(is: bool) -> f32 {
     f32::from(u8::from(is))
 }
 
-fn share(part: usize, whole: usize) -> f32 {
+pub(super) fn share(part: usize, whole: usize) -> f32 {
     if whole == 0 { 0.0 } else { part as f32 / whole as f32 }
 }
 
@@ -393,9 +419,10 @@ fn word_features(
     let shared = shared_host(kinds);
     row.put(flag(shared));
     row.count(if shared { lures_in(rules, label) } else { 0 });
+    super::shape::numbers(link).into_iter().for_each(|number| row.put(number));
 }
 
-fn is_vowel(b: u8) -> bool {
+pub(super) fn is_vowel(b: u8) -> bool {
     matches!(b, b'a' | b'e' | b'i' | b'o' | b'u' | b'y')
 }
 
@@ -434,7 +461,7 @@ fn randomness(text: &str) -> f32 {
 }
 
 /// Shannon's, in bits a byte.
-fn entropy(text: &str) -> f32 {
+pub(super) fn entropy(text: &str) -> f32 {
     if text.is_empty() {
         return 0.0;
     }

@@ -120,7 +120,7 @@ impl Judge<'_> {
         let rules = &self.rules.links;
         let kinds = if link.ip.is_some() { HostKinds::default() } else { rules.kinds_of(&link.host) };
         let lure_in_path = lures_in(rules, &super::find::cut(&link.tail, 256).to_ascii_lowercase()) > 0;
-        let signs = brand_signs(link, rules, lure_in_path);
+        let signs = brand_signs(link, kinds, rules, lure_in_path);
         let target = target(link, kinds, rules);
         self.host(link, kinds);
         self.brand(link, kinds, &signs);
@@ -331,7 +331,7 @@ pub fn learning_input(url: &str, rules: &RuleSet) -> (Vec<(usize, u32)>, Vec<f32
     let link = Link::parse(url);
     let kinds = if link.ip.is_some() { HostKinds::default() } else { rules.links.kinds_of(&link.host) };
     let lure_in_path = lures_in(&rules.links, &super::find::cut(&link.tail, 256).to_ascii_lowercase()) > 0;
-    let signs = brand_signs(&link, &rules.links, lure_in_path);
+    let signs = brand_signs(&link, kinds, &rules.links, lure_in_path);
     let target = target(&link, kinds, &rules.links);
     let mut hashes = Vec::new();
     grams(&link, kinds, &rules.links, |channel, hash| hashes.push((channel, hash)));

@@ -15,6 +15,7 @@ mod lists;
 mod parse;
 mod samples;
 mod score;
+mod shape;
 mod words;
 
 pub use elsewhere::{Elsewhere, Followed, LinkFollower, leads_elsewhere};

@@ -1,7 +1,7 @@
 //! The learned score of a link, and what it owes to what. Pure arithmetic over the weights that `rules` has checked.
 
 use super::features::{CHANNELS, FEATURE_COUNT, FEATURES};
-use guarita_rules::links::{Fork, LEAVES, LinkModel};
+use guarita_rules::links::{FORM, Fork, LEAVES, LinkModel};
 
 /// Sums of the n-grams' weights, each part of the link by itself, so that a long path weighs no more than a short one.
 #[derive(Default)]
@@ -12,7 +12,8 @@ pub(super) struct GramSums {
 
 impl GramSums {
     pub(super) fn add(&mut self, model: &LinkModel, channel: usize, hash: u32) {
-        self.sums[channel] += i32::from(model.buckets[hash as usize & (model.buckets.len() - 1)]);
+        let buckets = if channel == FORM { &model.forms } else { &model.buckets };
+        self.sums[channel] += i32::from(buckets[hash as usize & (buckets.len() - 1)]);
         self.counts[channel] += 1;
     }
 

@@ -35,9 +35,18 @@ pub(super) fn find(text: &str, words: &Words) -> Vec<Sensitive> {
     found
 }
 
+/// So many times the words before a number are read, in one text. Nobody writes that many numbers; a text of nothing else
+/// would cost half a second. Beyond it a number is taken for what its digits say, and what only a word names goes unseen.
+const WORDS_READ_MAX: usize = 4_000;
+
 /// The words right before byte `at`, folded, the nearest first; no more than `count`.
-fn words_before(text: &str, at: usize, count: usize) -> Vec<String> {
+fn words_before(text: &str, groups: &Groups, at: usize, count: usize) -> Vec<String> {
     const BYTES: usize = 60;
+    let read = groups.words_read.get();
+    if read >= WORDS_READ_MAX {
+        return Vec::new();
+    }
+    groups.words_read.set(read + 1);
     let from = boundary_before(text, at.saturating_sub(BYTES));
     let words = Words::of(&text[from..at]);
     words.list.iter().rev().take(count).map(|word| words.text(word).to_owned()).collect()
@@ -48,4 +57,19 @@ fn nearest(seen: &[String], words: &[&str]) -> Option<usize> {
     seen.iter().position(|word| {
         words.iter().any(|known| known.strip_suffix('*').map_or(word == known, |begin| word.starts_with(begin)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_before_so_many_numbers() {
+        let rules = |text: &str| find(text, &Words::of(text)).iter().map(|one| one.rule).collect::<Vec<_>>();
+        let ends = "cvv 123, 4111111111111111";
+        assert_eq!(rules(ends), ["texts/card-cvv", "texts/card-number"]);
+        // The value goes unseen; the card shows itself.
+        let many = format!("{}{ends}", "999 ".repeat(WORDS_READ_MAX));
+        assert_eq!(rules(&many), ["texts/card-number"]);
+    }
 }

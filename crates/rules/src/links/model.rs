@@ -1,7 +1,8 @@
 //! The learned weights of links as they lie in `rules/links/model.bin`: read, checked, never run here.
 //!
-//! All numbers little-endian. Header `GLM1`, then
-//! - `u32` n-gram buckets (a power of two), `f32` scale of each of the channels, the buckets as `i8`;
+//! All numbers little-endian. Header `GLM2`, then
+//! - `f32` scale of each of the channels; `u32` n-gram buckets (a power of two) and the buckets as `i8`; the same for the
+//!   signs of form, which are learned by themselves;
 //! - `u32` number of hand-made features the trees may look at;
 //! - `u32` trees; each tree a `u32` of nodes and for each node `u16` feature, `u16` left, `u16` right, `f32` threshold,
 //!   `f32` value. A leaf has left = right = 0; a left branch is the very next node. Every node carries a value, so that a score can be explained by what
@@ -11,7 +12,9 @@
 use crate::RuleError;
 
 /// Sums of n-gram weights are kept apart by the part of the link they come from.
-pub const CHANNELS: usize = 5;
+pub const CHANNELS: usize = 6;
+/// The channel of the signs of form; the others are of n-grams and words.
+pub const FORM: usize = 5;
 const BUCKETS_MAX: usize = 1 << 21;
 const TREES_MAX: usize = 4096;
 const NODES_MAX: usize = 512;
@@ -49,6 +52,8 @@ pub struct Fork {
 #[derive(Clone, PartialEq)]
 pub struct LinkModel {
     pub buckets: Vec<i8>,
+    /// Buckets of the channel [`FORM`].
+    pub forms: Vec<i8>,
     pub scales: [f32; CHANNELS],
     /// For each feature the numbers that trees compare it with, rising.
     pub thresholds: Vec<Vec<f32>>,
@@ -90,18 +95,14 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn model(&mut self) -> Result<LinkModel, &'static str> {
-        if self.take(4)? != b"GLM1" {
+        if self.take(4)? != b"GLM2" {
             return Err("not a file of link weights");
-        }
-        let count = self.count(BUCKETS_MAX)?;
-        if !count.is_power_of_two() {
-            return Err("the number of buckets is not a power of two");
         }
         let mut scales = [0.0; CHANNELS];
         for scale in &mut scales {
             *scale = self.number()?;
         }
-        let buckets = self.take(count)?.iter().map(|byte| *byte as i8).collect();
+        let (buckets, forms) = (self.buckets()?, self.buckets()?);
         let features = self.count(FEATURES_MAX)?;
         let mut depth = 0;
         let trees =
@@ -119,7 +120,15 @@ impl Reader<'_> {
         let thresholds = thresholds_of(&trees, features)?;
         let laid_out: Vec<_> = trees.iter().map(|tree| lay_out(tree, &thresholds)).collect();
         let (trees, values) = laid_out.into_iter().unzip();
-        Ok(LinkModel { buckets, scales, thresholds, trees, depth, values, bias, curve })
+        Ok(LinkModel { buckets, forms, scales, thresholds, trees, depth, values, bias, curve })
+    }
+
+    fn buckets(&mut self) -> Result<Vec<i8>, &'static str> {
+        let count = self.count(BUCKETS_MAX)?;
+        if !count.is_power_of_two() {
+            return Err("the number of buckets is not a power of two");
+        }
+        Ok(self.take(count)?.iter().map(|byte| byte.cast_signed()).collect())
     }
 
     fn tree(&mut self, features: usize, deepest: &mut u32) -> Result<Vec<Node>, &'static str> {
@@ -231,14 +240,16 @@ fn lay_out(tree: &[Node], thresholds: &[Vec<f32>]) -> ([Fork; LEAVES], [f32; 2 *
 mod tests {
     use super::*;
 
-    /// A small whole model: two buckets, one tree of three nodes.
+    /// A small whole model: two buckets and one, one tree of three nodes.
     fn sample() -> Vec<u8> {
-        let mut bytes = b"GLM1".to_vec();
-        bytes.extend(2_u32.to_le_bytes());
+        let mut bytes = b"GLM2".to_vec();
         for _ in 0..CHANNELS {
             bytes.extend(1.0_f32.to_le_bytes());
         }
+        bytes.extend(2_u32.to_le_bytes());
         bytes.extend([1, 255]);
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.push(3);
         bytes.extend(3_u32.to_le_bytes());
         bytes.extend(1_u32.to_le_bytes());
         bytes.extend(3_u32.to_le_bytes());
@@ -260,7 +271,7 @@ mod tests {
     #[test]
     fn reads_what_was_written() {
         let model = LinkModel::read("links/model.bin", &sample()).unwrap();
-        assert_eq!(model.buckets, [1, -1]);
+        assert_eq!((&model.buckets[..], &model.forms[..]), (&[1, -1][..], &[3][..]));
         assert_eq!(model.thresholds, [vec![], vec![], vec![0.5]]);
         assert_eq!(model.trees[0][1..3], [Fork { feature: 2, above: 0 }, Fork { feature: 0, above: NEVER }]);
         assert_eq!(model.values[0][1..], [0.25; 2 * LEAVES - 1]);

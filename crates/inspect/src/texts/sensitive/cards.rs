@@ -203,7 +203,7 @@ fn is_card(text: &str, groups: &Groups, from: usize, to: usize, heed: bool) -> b
     if text[..start].trim_end_matches(' ').ends_with(['$', '€', '£']) {
         return false;
     }
-    let seen = words_before(text, start, 4);
+    let seen = words_before(text, groups, start, 4);
     let card = nearest(&seen, &CARD_WORDS);
     let other = nearest(&seen, &OTHER_WORDS);
     match (card, other) {
@@ -312,7 +312,7 @@ fn value_by_name(text: &str, groups: &Groups, at: usize, found: &mut Vec<Sensiti
     if halved || group.tie == Tie::Dash {
         return;
     }
-    let seen = words_before(text, group.start, 8);
+    let seen = words_before(text, groups, group.start, 8);
     let named = nearest(&seen, &VALUE_WORDS)
         .is_some_and(|distance| distance <= 2 || seen[..distance].iter().all(|word| FILLERS.contains(&word.as_str())));
     let fillers = seen.iter().take_while(|word| FILLERS.contains(&word.as_str())).count();

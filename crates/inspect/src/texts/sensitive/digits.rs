@@ -1,6 +1,7 @@
 //! Digits of a text in whatever font, grouped as they stand, with what parts the groups.
 
 use crate::texts::fold::{digit, is_invisible};
+use std::cell::Cell;
 
 /// Characters that may part two groups of one number, at most.
 const SEPARATOR_CHARS_MAX: usize = 3;
@@ -47,6 +48,8 @@ impl Group {
 pub(super) struct Groups {
     pub digits: Vec<u8>,
     pub list: Vec<Group>,
+    /// How often the words before one of them were read.
+    pub words_read: Cell<usize>,
 }
 
 impl Groups {

@@ -79,7 +79,7 @@ pub(super) fn find(text: &str, groups: &Groups, found: &mut Vec<Sensitive>) {
             found.push(one);
         }
     }
-    mixed(text, found, from);
+    mixed(text, groups, found, from);
 }
 
 fn number_at(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
@@ -92,7 +92,7 @@ fn in_shape(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
     if !matches!(groups.list[at].len(), 2 | 3 | 8 | 9 | 11 | 12 | 14) {
         return None;
     }
-    let seen = || words_before(text, groups.list[at].start, 4);
+    let seen = || words_before(text, groups, groups.list[at].start, 4);
     // Brazil, eleven digits.
     for shape in [&[3, 3, 3, 2][..], &[9, 2], &[11], &[3, 3, 5], &[3, 8]] {
         if !fits(groups, at, shape) {
@@ -239,7 +239,7 @@ fn rut_at(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
         10 => 'k',
         check => char::from_digit(check, 10)?,
     };
-    let named = || nearest(&words_before(text, groups.list[at].start, 4), &["rut", "run"]).is_some();
+    let named = || nearest(&words_before(text, groups, groups.list[at].start, 4), &["rut", "run"]).is_some();
     if given != right || (dotted.is_none() && !named()) {
         return None;
     }
@@ -293,7 +293,7 @@ fn named_document(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
     if groups.between(at, to).len() < DIGITS_MIN {
         return None;
     }
-    let seen = words_before(text, group.start, 3);
+    let seen = words_before(text, groups, group.start, 3);
     let (_, shortest, longest) = LENGTHS.iter().find(|(names, ..)| nearest(&seen, names).is_some())?;
     if *longest == 10 && !seen.iter().any(|word| word == "cedula") && seen.first().is_none_or(|word| word != "cc") {
         return None;
@@ -318,7 +318,7 @@ fn named_document(text: &str, groups: &Groups, at: usize) -> Option<Sensitive> {
 }
 
 /// Numbers with letters: DNI and NIE, CURP, RFC, the alphanumeric CNPJ.
-fn mixed(text: &str, found: &mut Vec<Sensitive>, from: usize) {
+fn mixed(text: &str, groups: &Groups, found: &mut Vec<Sensitive>, from: usize) {
     const CHARS_MIN: usize = 9;
     const INSIDE: [bool; 256] = {
         let mut inside = [false; 256];
@@ -352,7 +352,7 @@ fn mixed(text: &str, found: &mut Vec<Sensitive>, from: usize) {
         if (CHARS_MIN..=18).contains(&chunk.len()) && chunk.bytes().any(|byte| byte.is_ascii_digit()) && alone() {
             let span = (at, at + chunk.len());
             let free = found.iter().all(|one| one.span.1 <= span.0 || span.1 <= one.span.0);
-            if free && let Some((rule, evidence)) = mixed_kind(text, at, chunk) {
+            if free && let Some((rule, evidence)) = mixed_kind(text, groups, at, chunk) {
                 found.push(Sensitive { rule, span, evidence: evidence.to_owned() });
             }
         }
@@ -360,7 +360,7 @@ fn mixed(text: &str, found: &mut Vec<Sensitive>, from: usize) {
     }
 }
 
-fn mixed_kind(text: &str, at: usize, chunk: &str) -> Option<(&'static str, &'static str)> {
+fn mixed_kind(text: &str, groups: &Groups, at: usize, chunk: &str) -> Option<(&'static str, &'static str)> {
     let mut plain = [0u8; 18];
     let mut length = 0;
     for byte in chunk.bytes().filter(u8::is_ascii_alphanumeric) {
@@ -373,7 +373,7 @@ fn mixed_kind(text: &str, at: usize, chunk: &str) -> Option<(&'static str, &'sta
         return None;
     }
     let upper = !chunk.bytes().any(|byte| byte.is_ascii_lowercase());
-    let named = |names: &[&str]| nearest(&words_before(text, at, 4), names).is_some();
+    let named = |names: &[&str]| nearest(&words_before(text, groups, at, 4), names).is_some();
     let found = match length {
         9 if is_dni(plain) && (upper || named(&["dni", "nie", "nif", "documento"])) => (DNI, "********-*"),
         18 if upper && chunk.len() == 18 && is_curp(plain) => (CURP, "****************"),
