@@ -251,7 +251,7 @@ fn the_link_inside_a_redirect_is_judged() {
     assert!(seen.findings.iter().any(|f| f.rule == "links/official-domain-in-front"));
 }
 
-/// Beyond a thousand links of a message: rules and lists still speak, the score does not.
+/// Beyond 250 links of a message: rules and lists still speak, the score does not.
 #[test]
 fn an_unscored_link_is_judged_by_rules_alone() {
     let context = LinkContext { unscored: true, ..LinkContext::default() };

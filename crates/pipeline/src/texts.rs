@@ -105,7 +105,7 @@ struct Links<'a> {
 
 /// Links of one message that the learned score is asked of; rules and lists are asked of all. Ten thousand links stay
 /// within 50 ms so.
-const SCORED_LINKS_MAX: usize = 1_000;
+const SCORED_LINKS_MAX: usize = 250;
 
 impl Links<'_> {
     /// The link, and all that it led to, said of the link's own place.
