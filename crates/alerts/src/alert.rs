@@ -1,6 +1,7 @@
 //! What an alert is, and how it reads. Ids and words of the lexicon only: no text of a customer's, no number, no name.
 
 use crate::Millis;
+use guarita_message::Language;
 use serde::{Deserialize, Serialize};
 
 /// What an alert is about; the words of `alerts.kinds`.
@@ -27,18 +28,6 @@ pub enum Phase {
     /// A condition that lasts.
     Ongoing,
     Recovered,
-}
-
-/// The language people are told in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum Language {
-    #[default]
-    #[serde(rename = "pt-BR")]
-    Portuguese,
-    #[serde(rename = "en")]
-    English,
-    #[serde(rename = "es")]
-    Spanish,
 }
 
 /// What is told.

@@ -5,11 +5,11 @@ mod bodies;
 
 use crate::{
     Alert, Config,
-    alert::Language,
     http_client::{HttpClient, signature},
     smtp, syslog, time,
 };
 use bytes::Bytes;
+use guarita_message::Language;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 

@@ -1,6 +1,7 @@
 //! `[alerts]`: who is told what, and how often. Read by the binary; nothing here reads files.
 
-use crate::{Kind, alert::Language, quiet::Quiet};
+use crate::{Kind, quiet::Quiet};
+use guarita_message::Language;
 use serde::Deserialize;
 use std::fmt;
 

@@ -2,7 +2,7 @@
 //! backends, its settings. This module must not know how any of it is done.
 
 use crate::desk::Exception;
-use guarita_message::{Inspection, Preview};
+use guarita_message::{Inspection, Language, Preview};
 use serde::{Deserialize, Serialize};
 use std::{future::Future, io, pin::Pin};
 
@@ -131,8 +131,8 @@ pub trait Gateway: Send + Sync {
         Box::pin(async { self.readiness().await.checks })
     }
 
-    /// Titles and reasons in `language` (`pt-BR en es`), in the operator's where it is none of them.
-    fn rules(&self, language: Option<&str>) -> Rules;
+    /// Titles and reasons in `language`; in the operator's where none is named.
+    fn rules(&self, language: Option<Language>) -> Rules;
     fn try_text(&self, text: String) -> Answer<'_, Result<Tried, String>>;
     fn try_url(&self, url: String) -> Answer<'_, Result<Tried, String>>;
     fn try_file(&self, name: String, bytes: Vec<u8>) -> Answer<'_, Result<Tried, String>>;

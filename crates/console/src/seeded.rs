@@ -13,7 +13,7 @@ use crate::{
 use guarita_media::{BlobStore, DiskBlobs, MediaIndex, MediaKeys, MediaState, StoredMedia};
 use guarita_message::{
     Action, Because, Category, Channel, ContentHash, ConversationKey, Decision, DeliveryId, FileReport, Finding,
-    GapReason, Inspection, Lane, Member, Preview, Severity, Shown, Subject, Verdict,
+    GapReason, Inspection, Lane, Language, Member, Preview, Severity, Shown, Subject, Verdict,
 };
 use guarita_spool::{Appended, Decided, Finish, MemorySpool, NewEntry, Spool};
 use serde_json::json;
@@ -70,10 +70,10 @@ impl Gateway for StandInGateway {
             uptime_seconds: 86_400,
         }
     }
-    fn rules(&self, language: Option<&str>) -> Rules {
+    fn rules(&self, language: Option<Language>) -> Rules {
         let title = match language {
-            Some("pt-BR") => "Título de",
-            Some("es") => "Título en español de",
+            Some(Language::Portuguese) => "Título de",
+            Some(Language::Spanish) => "Título en español de",
             _ => "Title of",
         };
         let rule = |id: &str, category: &str, severity: &str, shadow, hits| RuleInfo {

@@ -9,7 +9,7 @@ use guarita_file_worker::Setup;
 use guarita_inspect::{FileInspector, LinkFollower};
 use guarita_message::{GapReason, Preview};
 use guarita_pipeline::Brains;
-use guarita_rules::{Language, RuleSet};
+use guarita_rules::RuleSet;
 use guarita_sandbox::Pool;
 use guarita_scanners::{
     Address, Addresses, CacheConfig, Cached, ClamAv, Keyed, Redirects, SandboxedFiles, Signatures, Titles,
@@ -79,13 +79,12 @@ impl Engine {
         let mut file_inspectors: Vec<Arc<dyn FileInspector>> = Vec::new();
         let mut clamav = None;
         if wanted.files && wanted.clamav {
-            let started = ClamAv::start(&settings.clamav, storage, Titles::of(titles(language))).map_err(|error| {
-                ConfigError {
+            let started =
+                ClamAv::start(&settings.clamav, storage, Titles::of(language)).map_err(|error| ConfigError {
                     at: "configuration".into(),
                     problem: format!("`clamav.{}`: {}", error.key, error.what),
                     mend: error.mend.into(),
-                }
-            })?;
+                })?;
             let cached = Arc::new(Cached::new(started, Keyed::ByContent, CacheConfig::default()));
             file_inspectors.push(cached.clone());
             clamav = Some(cached);
@@ -225,14 +224,6 @@ fn clamav_checks(status: &guarita_scanners::Status) -> Vec<Check> {
     };
     let mend = if ok { "" } else { "run freshclam, or let this user write clamav.database and set [clamav.freshclam]" };
     vec![scanner, Check { name: "signatures".into(), ok, warning: !ok, detail, mend: mend.into() }]
-}
-
-fn titles(language: Language) -> guarita_scanners::Language {
-    match language {
-        Language::Portuguese => guarita_scanners::Language::Portuguese,
-        Language::English => guarita_scanners::Language::English,
-        Language::Spanish => guarita_scanners::Language::Spanish,
-    }
 }
 
 /// The socket of a clamd that is there already: the gateway's own, or the system's.

@@ -17,7 +17,7 @@ use guarita_inspect::{
     Content, FileUnderScan,
     links::{ListEntry, ListKind, ListSide},
 };
-use guarita_message::{ContentHash, GapReason, Inspection, PartBody, Preview, TextRole};
+use guarita_message::{ContentHash, GapReason, Inspection, Language, PartBody, Preview, TextRole};
 use guarita_policy::Exceptions;
 use guarita_spool::Spool as _;
 use sha2::{Digest, Sha256};
@@ -67,9 +67,9 @@ impl Gateway for Inner {
         })
     }
 
-    fn rules(&self, language: Option<&str>) -> Rules {
+    fn rules(&self, language: Option<Language>) -> Rules {
         let set = self.pipeline.brains().rules;
-        let language = language.and_then(guarita_rules::Language::from_tag).unwrap_or(set.language);
+        let language = language.unwrap_or(set.language);
         let mut hits = self.pipeline.hits();
         let known = set.all().into_iter().map(|rule| {
             let hit = hits.remove(&rule.id);
@@ -227,7 +227,7 @@ impl Gateway for NoGateway {
     fn snapshot(&self) -> Snapshot {
         Snapshot { scanner: NOT_RUNNING.into(), ..Snapshot::default() }
     }
-    fn rules(&self, _: Option<&str>) -> Rules {
+    fn rules(&self, _: Option<Language>) -> Rules {
         Rules::default()
     }
     fn try_text(&self, _: String) -> Answer<'_, Result<Tried, String>> {

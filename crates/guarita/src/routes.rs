@@ -129,7 +129,7 @@ impl Plan {
                         policy: policy.clone(),
                         annotate: entry.annotate,
                         withheld_as: entry.withheld_as,
-                        notice_language: route.notice_language.tag().into(),
+                        notice_language: route.notice_language.as_str().into(),
                         graph_token: route.telegram.as_ref().map_or(&route.graph_token, |bot| &bot.token).clone(),
                         first_contact: route.door.limits.first_contact,
                         keep: route.keep,

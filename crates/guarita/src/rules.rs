@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn built_in_rules_and_policy_compile_in_every_language() {
-        for language in Language::ALL {
+        for &language in Language::ALL {
             let rules = load(None, language).unwrap_or_else(|error| panic!("{error}"));
             assert!(!rules.all().is_empty());
         }

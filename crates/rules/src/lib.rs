@@ -30,4 +30,5 @@ mod set;
 pub mod texts;
 
 pub use error::RuleError;
-pub use set::{Language, Localised, Rule, RuleFile, RuleSet, Sample};
+pub use guarita_message::Language;
+pub use set::{Localised, Rule, RuleFile, RuleSet, Sample};

@@ -1,7 +1,7 @@
 //! The whole set: every rule by id, the compiled parts of each kind, and a version that names exactly this content.
 
 use crate::{RuleError, data::DataFile, files::FileRules, links::LinkRules, texts::TextRules};
-use guarita_message::{Category, Finding, Severity, Subject};
+use guarita_message::{Category, Finding, Language, Severity, Subject};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -11,35 +11,6 @@ use std::collections::HashMap;
 pub struct RuleFile {
     pub path: String,
     pub bytes: Vec<u8>,
-}
-
-/// The operator's language (`policy.notice_language`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Deserialize, serde::Serialize)]
-pub enum Language {
-    #[default]
-    #[serde(rename = "pt-BR")]
-    Portuguese,
-    #[serde(rename = "en")]
-    English,
-    #[serde(rename = "es")]
-    Spanish,
-}
-
-impl Language {
-    pub const ALL: [Language; 3] = [Language::Portuguese, Language::English, Language::Spanish];
-
-    /// As in settings: `pt-BR en es`.
-    pub fn tag(self) -> &'static str {
-        match self {
-            Language::Portuguese => "pt-BR",
-            Language::English => "en",
-            Language::Spanish => "es",
-        }
-    }
-
-    pub fn from_tag(tag: &str) -> Option<Language> {
-        Language::ALL.into_iter().find(|language| language.tag() == tag)
-    }
 }
 
 /// A line in three languages.

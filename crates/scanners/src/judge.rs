@@ -108,7 +108,7 @@ fn meaning<'t>(name: &str, titles: &'t Titles) -> (Category, Severity, &'t str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Language;
+    use guarita_message::Language;
 
     #[track_caller]
     fn check(name: &str, expect: &str) {

@@ -49,7 +49,7 @@ pub use redirects::{Follow, REDIRECTS, Redirects, RedirectsConfig, RedirectsErro
 pub use sandboxed::{FILES, SandboxedFiles};
 pub use status::{AddressStatus, ChildState, FreshclamStatus, ManagedStatus, SelfTestStatus, Signatures, Status};
 pub use test_set::eicar;
-pub use titles::{Language, Titles};
+pub use titles::Titles;
 
 /// Names gaps, rules (`clamav/<name>`) and metrics.
 pub const CLAMAV: &str = "clamav";

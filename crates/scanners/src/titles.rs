@@ -1,30 +1,6 @@
 //! The sentences a person reads with a finding of clamd, in the operator's language. Data only.
 
-use serde::{Deserialize, Serialize};
-
-/// The operator's language; the words of `policy.notice_language`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Language {
-    #[default]
-    #[serde(rename = "pt-BR")]
-    Portuguese,
-    #[serde(rename = "en")]
-    English,
-    #[serde(rename = "es")]
-    Spanish,
-}
-
-impl std::str::FromStr for Language {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "pt-BR" => Ok(Language::Portuguese),
-            "en" => Ok(Language::English),
-            "es" => Ok(Language::Spanish),
-            _ => Err(format!("`{word}` is not one of: pt-BR, en, es")),
-        }
-    }
-}
+use guarita_message::Language;
 
 /// Titles of findings, one a kind of answer clamd gives. The defaults of a language come from [`Titles::of`].
 #[derive(Clone, Debug, PartialEq, Eq)]

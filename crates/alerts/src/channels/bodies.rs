@@ -1,6 +1,7 @@
 //! How an alert is written for each channel. Pure.
 
-use crate::{Alert, ChatFormat, alert::Language, time::rfc3339};
+use crate::{Alert, ChatFormat, time::rfc3339};
+use guarita_message::Language;
 use serde_json::{Value, json};
 
 /// For a program: every field by itself.

@@ -6,6 +6,7 @@ use crate::{
     audit::{Action, Audited, Broken, Row},
     gateway::{Check, Rules, Setting, Tried},
 };
+use guarita_message::Language;
 
 /// Largest text and file that may be tried.
 pub const TRY_TEXT_CHARS_MAX: usize = 16_384;
@@ -14,8 +15,8 @@ pub const TRY_FILE_BYTES_MAX: usize = 20 * 1024 * 1024;
 const AUDIT_ROWS_MAX: usize = 200;
 
 impl Desk {
-    /// The rules in the words of `language` (`pt-BR en es`); of the operator's where none is named.
-    pub fn rules(&self, actor: &Actor, language: Option<&str>) -> Done<Rules> {
+    /// The rules in the words of `language`; of the operator's where none is named.
+    pub fn rules(&self, actor: &Actor, language: Option<Language>) -> Done<Rules> {
         self.need(actor, Scope::Read)?;
         Ok(self.gateway.rules(language))
     }

@@ -3,9 +3,10 @@
 use super::{
     shell::{Look, Theme},
     show,
-    words::Language,
+    words::Spoken,
 };
 use crate::people::Account;
+use guarita_message::Language;
 use maud::{Markup, PreEscaped, html};
 
 pub fn account(look: &Look, account: Option<&Account>) -> Markup {
@@ -19,7 +20,7 @@ pub fn account(look: &Look, account: Option<&Account>) -> Markup {
                 form class="card-body stack" method="post" action="/account/preferences" {
                     (look.token())
                     div class="field" { label for="lang" { (words.t("account.language")) }
-                        select id="lang" name="lang" { @for language in Language::ALL { option value=(language.tag()) lang=(language.tag()) selected[language == words.language] { (language.name()) } } } }
+                        select id="lang" name="lang" { @for language in Language::ALL.iter().copied() { option value=(language.as_str()) lang=(language.as_str()) selected[language == words.language] { (language.name()) } } } }
                     div class="field" { label for="theme" { (words.t("account.theme")) }
                         select id="theme" name="theme" { @for theme in Theme::ALL { option value=(theme.as_str()) selected[theme == look.theme] { (words.of("theme", theme.as_str())) } } } }
                     div class="row" { button class="main" { (words.t("do.save")) } }

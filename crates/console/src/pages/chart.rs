@@ -193,7 +193,8 @@ fn round(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::words::Language;
+    use crate::pages::words::Spoken;
+    use guarita_message::Language;
 
     fn lane(values: Vec<u64>) -> Lane {
         Lane { label: html! { "<b>" }, name: "<b>".into(), class: "c-malicious", values, href: "/x".into() }

@@ -6,7 +6,7 @@ use super::{
     login::{self, Door},
     shell::{self, Theme},
     visit::{self, Visit, fields_of, page, see_other},
-    words::Language,
+    words::Spoken,
 };
 use crate::{
     desk::{Desk, DeskError},
@@ -21,6 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use guarita_message::Language;
 use std::sync::Arc;
 
 pub fn router() -> Router<Arc<Desk>> {
@@ -254,7 +255,7 @@ async fn prefer(visit: Visit, body: Bytes) -> Response {
     let language = Language::from_tag(fields.get("lang")).unwrap_or(visit.words().language);
     let theme = Theme::from_word(fields.get("theme"));
     let mut response = see_other("/account?done=saved");
-    visit::prefer(&mut response, "guarita_lang", language.tag());
+    visit::prefer(&mut response, "guarita_lang", language.as_str());
     visit::prefer(&mut response, "guarita_theme", theme.as_str());
     response
 }

@@ -339,7 +339,8 @@ fn kept(old: &[String], new: &[String]) -> (Vec<bool>, Vec<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::words::Language;
+    use crate::pages::words::Spoken;
+    use guarita_message::Language;
 
     fn words() -> &'static Words {
         Language::English.words()

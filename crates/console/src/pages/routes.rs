@@ -199,7 +199,7 @@ async fn show_rules(visit: Visit, uri: Uri) -> Response {
 }
 
 fn rules_page(visit: &Visit, narrow: &Narrow, trial: Option<&Trial>) -> Response {
-    show(visit, visit.desk.rules(visit.actor(), Some(visit.words().language.tag())), |found| {
+    show(visit, visit.desk.rules(visit.actor(), Some(visit.words().language)), |found| {
         draw(visit, "rules", visit.words().t("rules.title"), rules::rules(&visit.look, &found, narrow, trial))
     })
 }

@@ -2,9 +2,10 @@
 
 use super::{
     assets, show,
-    words::{Language, Words},
+    words::{Spoken, Words},
 };
 use crate::actor::{Actor, Role, Scope};
+use guarita_message::Language;
 use maud::{DOCTYPE, Markup, html};
 
 /// Light, dark, or as the system has it.
@@ -149,8 +150,8 @@ pub fn door(words: &Words, theme: Theme, title: &str, body: Markup) -> Markup {
                 p class="brand" { (show::icon("brand")) "Guarita" }
                 (body)
                 nav class="row small" aria-label=(words.t("nav.language")) {
-                    @for language in Language::ALL {
-                        a href={ "?lang=" (language.tag()) } lang=(language.tag()) hreflang=(language.tag())
+                    @for language in Language::ALL.iter().copied() {
+                        a href={ "?lang=" (language.as_str()) } lang=(language.as_str()) hreflang=(language.as_str())
                             aria-current=[(language == words.language).then_some("true")] { (language.name()) }
                     }
                 }
@@ -162,7 +163,7 @@ pub fn door(words: &Words, theme: Theme, title: &str, body: Markup) -> Markup {
 fn document(words: &Words, theme: Theme, title: &str, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
-        html lang=(words.language.tag()) data-theme=[(theme != Theme::System).then_some(theme.as_str())] {
+        html lang=(words.language.as_str()) data-theme=[(theme != Theme::System).then_some(theme.as_str())] {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";

@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_class_never_comes_from_data() {
-        let words = crate::pages::words::Language::English.words();
+        let words = crate::pages::words::Spoken::words(guarita_message::Language::English);
         let shown = verdict(words, "x\" onload=\"y<script>").into_string() + &severity(words, "<b>").into_string();
         assert!(!shown.contains("<script") && !shown.contains("<b>") && !shown.contains("onload=\"y"), "{shown}");
     }

@@ -6,7 +6,7 @@
 use super::{
     login::{self, Door},
     shell::{Look, Theme},
-    words::{Language, Words},
+    words::{Spoken, Words},
 };
 use crate::{
     actor::Actor,
@@ -20,6 +20,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     response::{Html, IntoResponse, Response},
 };
+use guarita_message::Language;
 use maud::Markup;
 use std::sync::Arc;
 
@@ -167,7 +168,7 @@ pub fn door(headers: &HeaderMap, uri: &Uri) -> Door {
 /// A language that was chosen on a door is remembered.
 pub fn remember_language(uri: &Uri, mut response: Response) -> Response {
     if let Some(language) = Language::from_tag(fields_of(uri).get("lang")) {
-        prefer(&mut response, "guarita_lang", language.tag());
+        prefer(&mut response, "guarita_lang", language.as_str());
     }
     response
 }

@@ -3,29 +3,22 @@
 //! A key is `section.name`; `{x}` in a text is filled by name. What comes from rules (titles, reasons) is not here: rule
 //! files bring their own languages.
 
+use guarita_message::Language;
 use std::{collections::HashMap, fmt::Display, sync::LazyLock};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    Portuguese,
-    English,
-    Spanish,
+/// What pages ask of a language.
+pub trait Spoken: Sized {
+    /// What its speakers call it.
+    fn name(self) -> &'static str;
+    /// `pt`, `pt-PT`, `es-AR` and so on; `None` for what we do not speak.
+    fn from_tag(tag: &str) -> Option<Self>;
+    /// The best of an `Accept-Language` header; English where it names none of ours.
+    fn negotiated(header: &str) -> Self;
+    fn words(self) -> &'static Words;
 }
 
-impl Language {
-    pub const ALL: [Language; 3] = [Language::Portuguese, Language::English, Language::Spanish];
-
-    /// As in `<html lang>`, in the cookie and in `policy.notice_language`.
-    pub fn tag(self) -> &'static str {
-        match self {
-            Language::Portuguese => "pt-BR",
-            Language::English => "en",
-            Language::Spanish => "es",
-        }
-    }
-
-    /// What its speakers call it.
-    pub fn name(self) -> &'static str {
+impl Spoken for Language {
+    fn name(self) -> &'static str {
         match self {
             Language::Portuguese => "Português",
             Language::English => "English",
@@ -33,14 +26,12 @@ impl Language {
         }
     }
 
-    /// `pt`, `pt-PT`, `es-AR` and so on; `None` for what we do not speak.
-    pub fn from_tag(tag: &str) -> Option<Language> {
+    fn from_tag(tag: &str) -> Option<Language> {
         let primary = tag.trim().split(['-', '_']).next().unwrap_or_default();
-        Language::ALL.into_iter().find(|language| language.tag()[..2].eq_ignore_ascii_case(primary))
+        Language::ALL.iter().copied().find(|language| language.as_str()[..2].eq_ignore_ascii_case(primary))
     }
 
-    /// The best of an `Accept-Language` header; English where it names none of ours.
-    pub fn negotiated(header: &str) -> Language {
+    fn negotiated(header: &str) -> Language {
         let mut best = (Language::English, 0.0f32);
         for choice in header.split(',').take(ACCEPTED_MAX) {
             let mut fields = choice.split(';');
@@ -55,8 +46,9 @@ impl Language {
         best.0
     }
 
-    pub fn words(self) -> &'static Words {
-        static ALL: LazyLock<[Words; 3]> = LazyLock::new(|| Language::ALL.map(Words::load));
+    fn words(self) -> &'static Words {
+        static ALL: LazyLock<[Words; 3]> =
+            LazyLock::new(|| [Language::Portuguese, Language::English, Language::Spanish].map(Words::load));
         match self {
             Language::Portuguese => &ALL[0],
             Language::English => &ALL[1],
@@ -219,10 +211,14 @@ mod tests {
             let words = language.words();
             let missing: Vec<_> = keys(Language::English).difference(&keys(language)).cloned().collect();
             let extra: Vec<_> = keys(language).difference(&keys(Language::English)).cloned().collect();
-            assert!(missing.is_empty() && extra.is_empty(), "{}: missing {missing:?}, extra {extra:?}", language.tag());
+            assert!(
+                missing.is_empty() && extra.is_empty(),
+                "{}: missing {missing:?}, extra {extra:?}",
+                language.as_str()
+            );
             for (key, text) in &words.texts {
-                assert_eq!(names(text), names(english.t(key)), "{} {key}", language.tag());
-                assert!(!text.trim().is_empty(), "{} {key} is empty", language.tag());
+                assert_eq!(names(text), names(english.t(key)), "{} {key}", language.as_str());
+                assert!(!text.trim().is_empty(), "{} {key} is empty", language.as_str());
             }
         }
     }
